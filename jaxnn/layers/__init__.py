@@ -1,0 +1,20 @@
+"""What a network is made of: functions on arrays, and linen modules over them.
+
+A room is a family: ``from jaxnn.layers import attention; attention.sigmoid_attention``.
+"""
+
+from typing import TYPE_CHECKING
+
+from jaxnn import _lazy
+
+if TYPE_CHECKING:
+    from jaxnn.layers import attention as attention
+    from jaxnn.layers import feedforward as feedforward
+    from jaxnn.layers import kan as kan
+    from jaxnn.layers import normalization as normalization
+    from jaxnn.layers import position as position
+    from jaxnn.layers import spiking as spiking
+
+__all__ = ["attention", "feedforward", "kan", "normalization", "position", "spiking"]
+
+__getattr__, __dir__ = _lazy.attach(__name__, submodules=__all__)

@@ -1,0 +1,22 @@
+"""Position-wise networks: the affine map, and the two-layer blocks built from it.
+
+``dense``/``Dense`` is the affine map in the form XLA differentiates fastest. ``feed_forward``
+is the block of "Attention Is All You Need" (2017); ``gated_feed_forward`` the family of
+"GLU Variants Improve Transformer" (2020).
+"""
+
+from jaxnn.layers.feedforward._dense import Dense as Dense
+from jaxnn.layers.feedforward._dense import dense as dense
+from jaxnn.layers.feedforward._feed_forward import FeedForward as FeedForward
+from jaxnn.layers.feedforward._feed_forward import feed_forward as feed_forward
+from jaxnn.layers.feedforward._gated import GatedFeedForward as GatedFeedForward
+from jaxnn.layers.feedforward._gated import gated_feed_forward as gated_feed_forward
+
+__all__ = [
+    "Dense",
+    "FeedForward",
+    "GatedFeedForward",
+    "dense",
+    "feed_forward",
+    "gated_feed_forward",
+]
