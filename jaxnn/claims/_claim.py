@@ -150,4 +150,4 @@ class Claim:
         return {part: function for part, function in parts.items() if function is not None}
 
 
-PARTS = ("identities", "agreements", "effects")
+PARTS: tuple[str, ...] = ("identities", "agreements", "effects")
