@@ -1,2 +1,73 @@
-"""x."""
-__all__ = []
+"""Training: one state, one step type, one loop, and checkpoints that lose nothing.
+
+A step is ``(state, batch) -> (state, metrics)``; every training algorithm is a builder of such
+a step or an ``optax.GradientTransformation``, so that :func:`fit`, or a loop of one's own,
+runs them all.
+"""
+
+from typing import TYPE_CHECKING
+
+from jaxnn import _lazy
+
+if TYPE_CHECKING:
+    from jaxnn.train import losses as losses
+    from jaxnn.train import optimizers as optimizers
+    from jaxnn.train import pruning as pruning
+    from jaxnn.train._checkpoint import Checkpoints as Checkpoints
+    from jaxnn.train._checkpoint import DamagedCheckpoint as DamagedCheckpoint
+    from jaxnn.train._evaluate import evaluate as evaluate
+    from jaxnn.train._evaluate import predict as predict
+    from jaxnn.train._fit import Position as Position
+    from jaxnn.train._fit import fit as fit
+    from jaxnn.train._policy import Policy as Policy
+    from jaxnn.train._runs import Run as Run
+    from jaxnn.train._runs import create_run as create_run
+    from jaxnn.train._runs import open_run as open_run
+    from jaxnn.train._state import TrainState as TrainState
+    from jaxnn.train._state import create_state as create_state
+    from jaxnn.train._step import Step as Step
+    from jaxnn.train._step import make_step as make_step
+    from jaxnn.train._tensorboard import tensorboard_writer as tensorboard_writer
+
+_NAMES = {
+    "Checkpoints": "_checkpoint",
+    "DamagedCheckpoint": "_checkpoint",
+    "Policy": "_policy",
+    "Position": "_fit",
+    "Run": "_runs",
+    "Step": "_step",
+    "TrainState": "_state",
+    "create_run": "_runs",
+    "create_state": "_state",
+    "evaluate": "_evaluate",
+    "fit": "_fit",
+    "make_step": "_step",
+    "open_run": "_runs",
+    "predict": "_evaluate",
+    "tensorboard_writer": "_tensorboard",
+}
+
+__all__ = [
+    "Checkpoints",
+    "DamagedCheckpoint",
+    "Policy",
+    "Position",
+    "Run",
+    "Step",
+    "TrainState",
+    "create_run",
+    "create_state",
+    "evaluate",
+    "fit",
+    "losses",
+    "make_step",
+    "open_run",
+    "optimizers",
+    "predict",
+    "pruning",
+    "tensorboard_writer",
+]
+
+__getattr__, __dir__ = _lazy.attach(
+    __name__, submodules=("losses", "optimizers", "pruning"), names=_NAMES
+)

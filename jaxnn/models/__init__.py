@@ -1,0 +1,51 @@
+"""Networks: layers composed, each with a config dataclass that the command line reads.
+
+Every model takes raw inputs of shape ``(batch, ...)`` and returns ``(batch, outputs)``.
+"""
+
+from typing import TYPE_CHECKING
+
+from jaxnn import _lazy
+
+if TYPE_CHECKING:
+    from jaxnn.models._kan import KAN as KAN
+    from jaxnn.models._kan import KANConfig as KANConfig
+    from jaxnn.models._mlp import MLP as MLP
+    from jaxnn.models._mlp import MLPConfig as MLPConfig
+    from jaxnn.models._spiking import SpikingMLP as SpikingMLP
+    from jaxnn.models._spiking import SpikingMLPConfig as SpikingMLPConfig
+    from jaxnn.models._transformer import Transformer as Transformer
+    from jaxnn.models._transformer import TransformerBlock as TransformerBlock
+    from jaxnn.models._transformer import TransformerConfig as TransformerConfig
+    from jaxnn.models._vision import VisionTransformer as VisionTransformer
+    from jaxnn.models._vision import VisionTransformerConfig as VisionTransformerConfig
+
+_NAMES = {
+    "KAN": "_kan",
+    "KANConfig": "_kan",
+    "MLP": "_mlp",
+    "MLPConfig": "_mlp",
+    "SpikingMLP": "_spiking",
+    "SpikingMLPConfig": "_spiking",
+    "Transformer": "_transformer",
+    "TransformerBlock": "_transformer",
+    "TransformerConfig": "_transformer",
+    "VisionTransformer": "_vision",
+    "VisionTransformerConfig": "_vision",
+}
+
+__all__ = [
+    "KAN",
+    "KANConfig",
+    "MLP",
+    "MLPConfig",
+    "SpikingMLP",
+    "SpikingMLPConfig",
+    "Transformer",
+    "TransformerBlock",
+    "TransformerConfig",
+    "VisionTransformer",
+    "VisionTransformerConfig",
+]
+
+__getattr__, __dir__ = _lazy.attach(__name__, names=_NAMES)

@@ -1,0 +1,362 @@
+"""The loop: many steps per dispatch on data that fits the device, one per batch on a stream.
+
+Examples are drawn in an order that is a pure function of (seed, step): epoch ``e`` is the
+permutation drawn from a counter-based generator keyed by ``(seed, e)``. The loop's program has
+a trip count that is data, so any split of the steps into dispatches runs the same program and
+gives the same bits; a resumed run therefore ends exactly like one that was never interrupted.
+"""
+
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn._check import describe, require, require_positive
+from jaxnn.train._checkpoint import Checkpoints
+from jaxnn.train._evaluate import evaluate
+from jaxnn.train._progress import Progress
+from jaxnn.train._state import TrainState
+from jaxnn.train._step import Metrics, PerExample, Step
+
+Record = dict[str, float]
+
+# Steps in one dispatch at the most; and how long one should take, so that progress moves and
+# a request to stop is heard.
+MAX_DISPATCH = 256
+DISPATCH_SECONDS = 0.5
+
+
+class Stream(Protocol):
+    """An iterator of batches; with ``get_state`` its position becomes part of checkpoints."""
+
+    def __next__(self) -> Any:
+        """Give the next ``(x, y)`` batch."""
+        ...
+
+
+@dataclasses.dataclass
+class Position:
+    """Where a run stands, beside its state: saved in checkpoints, continued by :func:`fit`.
+
+    Attributes:
+      history: the records so far.
+      sums: sums of the metrics since the last record, by name.
+      count: number of steps in ``sums``.
+      stream: the stream's own position, if it has one.
+    """
+
+    history: list[Record] = dataclasses.field(default_factory=list)
+    sums: dict[str, float] = dataclasses.field(default_factory=dict)
+    count: int = 0
+    stream: Any = None
+
+
+def fit(
+    state: TrainState,
+    step: Step,
+    data: Any,
+    *,
+    steps: int,
+    batch_size: int | None = None,
+    seed: int = 0,
+    record_every: int = 50,
+    evaluation: Any = None,
+    evaluation_metrics: Mapping[str, PerExample] | None = None,
+    evaluate_every: int | None = None,
+    checkpoints: Checkpoints | None = None,
+    checkpoint_every: int | None = None,
+    position: Position | None = None,
+    on_record: Sequence[Callable[[Record], None]] = (),
+    should_stop: Callable[[], bool] = lambda: False,
+    progress: bool | str | None = None,
+) -> tuple[TrainState, list[Record]]:
+    """Run a step until the state has made ``steps`` updates.
+
+    Args:
+      state: where to start; consumed if ``step`` donates, so use the returned one.
+      step: ``(state, batch) -> (state, metrics)``, traceable by JAX; ours or your own.
+      data: arrays ``(x, y)`` with examples along the first axis, which are kept on the device,
+        shuffled each epoch (a last incomplete batch is left out) and indexed there; or an
+        iterator of batches (a grain iterator, a generator).
+      steps: value of ``state.step`` to stop at, so that the same call resumes a run.
+      batch_size: examples per step; needed for arrays, not taken for iterators.
+      seed: seed of the order of the examples.
+      record_every: steps between records; a record holds the metrics' means since the last.
+      evaluation: arrays ``(x, y)`` to evaluate on.
+      evaluation_metrics: per-example functions averaged over ``evaluation``; they appear in
+        records with the prefix ``test_``.
+      evaluate_every: steps between evaluations; at the end only if ``None``.
+      checkpoints: where to save; always saves at the end and when asked to stop.
+      checkpoint_every: steps between saves; at the end only if ``None``.
+      position: what :meth:`Checkpoints.restore` gave with the state, to go on from there.
+      on_record: called with each record as it is made.
+      should_stop: asked after each dispatch; ``True`` saves and returns early.
+      progress: show a bar: ``True``, ``False``, a label, or ``None`` for "if a terminal".
+
+    Returns:
+      The trained state; all records, each a dict with ``step``, ``seconds`` (of this call's
+      training so far) and the metrics.
+
+    Raises:
+      ValueError: an option is out of range, the arrays disagree in length, the batch is larger
+        than the data, or the state has already made ``steps`` updates.
+    """
+    done = int(state.step)
+    _check_options(steps, done, batch_size, record_every, evaluate_every, checkpoint_every)
+    position = Position() if position is None else position
+    if hasattr(data, "__next__"):
+        require(batch_size is None, "fit", "batch_size", batch_size, "None: the iterator batches")
+        feed: _Arrays | _Iterator = _Iterator(step, data, position.stream)
+    else:
+        feed = _Arrays(step, data, batch_size, seed)
+    due = _Due(steps, record_every, evaluate_every, checkpoint_every if checkpoints else None)
+    history = position.history
+    sums = feed.start_sums(state, position)
+    count = position.count
+    started = time.perf_counter()
+    with Progress(progress, total=steps, done=done) as bar:
+        while done < steps:
+            state, sums, ran = feed.run(state, sums, done, due.next(done) - done)
+            done, count = done + ran, count + ran
+            stopping = should_stop()
+            if due.record(done):
+                means = {name: float(value) / count for name, value in sums.items()}
+                record: Record = {
+                    "step": done,
+                    "seconds": round(time.perf_counter() - started, 3),
+                    **means,
+                }
+                if evaluation is not None and evaluation_metrics and due.evaluate(done):
+                    values = evaluate(state, evaluation, evaluation_metrics)
+                    record |= {f"test_{name}": value for name, value in values.items()}
+                history.append(record)
+                for report in on_record:
+                    report(record)
+                sums, count = jax.tree.map(jnp.zeros_like, sums), 0
+                bar.update(done, record)
+            else:
+                bar.update(done)
+            if checkpoints is not None and (stopping or due.checkpoint(done)):
+                numbers = {name: float(value) for name, value in sums.items()}
+                checkpoints.save(state, Position(history, numbers, count, feed.position()))
+            if stopping:
+                break
+    if checkpoints is not None:
+        checkpoints.wait()
+    return state, history
+
+
+@dataclasses.dataclass(frozen=True)
+class _Due:
+    """When records, evaluations and checkpoints are due, as pure functions of the step."""
+
+    steps: int
+    record_every: int
+    evaluate_every: int | None
+    checkpoint_every: int | None
+
+    def record(self, step: int) -> bool:
+        return step == self.steps or step % self.record_every == 0 or self.evaluate(step)
+
+    def evaluate(self, step: int) -> bool:
+        every = self.evaluate_every
+        return step == self.steps or (every is not None and step % every == 0)
+
+    def checkpoint(self, step: int) -> bool:
+        every = self.checkpoint_every
+        return step == self.steps or (every is not None and step % every == 0)
+
+    def next(self, step: int) -> int:
+        periods = (self.record_every, self.evaluate_every, self.checkpoint_every)
+        marks = [(step // every + 1) * every for every in periods if every is not None]
+        return min(self.steps, *marks)
+
+
+class _Arrays:
+    """Feeds steps from arrays on the device, many steps per dispatch."""
+
+    def __init__(self, step: Step, data: Any, batch_size: int | None, seed: int) -> None:
+        leaves = jax.tree.leaves(data)
+        require(bool(leaves), "fit", "data", data, "arrays (x, y) or an iterator of batches")
+        lengths = {getattr(leaf, "shape", ())[:1] for leaf in leaves}
+        require(
+            len(lengths) == 1 and lengths != {()},
+            "fit",
+            "data",
+            [getattr(leaf, "shape", leaf) for leaf in leaves],
+            "arrays of one length along their first axis",
+        )
+        self.examples = leaves[0].shape[0]
+        if batch_size is None:
+            raise ValueError("fit: `batch_size` is None; it needs a number when `data` is arrays.")
+        require(
+            0 < batch_size <= self.examples,
+            "fit",
+            "batch_size",
+            batch_size,
+            f"a number from 1 to {self.examples}, the number of examples",
+        )
+        self.step, self.batch_size, self.seed = step, batch_size, seed
+        self.data = jax.tree.map(jnp.asarray, data)
+        self.per_epoch = self.examples // batch_size
+        self.program = _program(step)
+        self.seconds_per_step = 0.0
+
+    def start_sums(self, state: TrainState, position: Position) -> Metrics:
+        batch = jax.tree.map(lambda leaf: leaf[: self.batch_size], self.data)
+        return _start_sums(self.step, state, batch, position)
+
+    def run(
+        self, state: TrainState, sums: Metrics, done: int, most: int
+    ) -> tuple[TrainState, Metrics, int]:
+        count = min(most, MAX_DISPATCH)
+        if not self.seconds_per_step:
+            count = min(count, 2)  # the first dispatch measures
+        else:
+            count = min(count, max(1, int(DISPATCH_SECONDS / self.seconds_per_step)))
+        rows = np.zeros((MAX_DISPATCH, self.batch_size), np.int32)
+        for i in range(count):
+            rows[i] = self._examples_of(done + i)
+        started = time.perf_counter()
+        state, sums = self.program(state, sums, self.data, rows, np.int32(count))
+        jax.block_until_ready(sums)
+        self.seconds_per_step = (time.perf_counter() - started) / count
+        return state, sums, count
+
+    def _examples_of(self, step: int) -> np.ndarray:
+        epoch, place = divmod(step, self.per_epoch)
+        order = _permutation(self.seed, epoch, self.examples)
+        return order[place * self.batch_size : (place + 1) * self.batch_size]
+
+    def position(self) -> None:
+        return None  # the step says it all
+
+
+class _Iterator:
+    """Feeds steps from an iterator of batches, one dispatch each."""
+
+    def __init__(self, step: Step, stream: Any, position: Any) -> None:
+        self.step, self.stream = step, stream
+        if position is not None:
+            if not hasattr(stream, "set_state"):
+                raise ValueError(
+                    f"fit: `data` is {describe(stream)}; the checkpoint has a position in a "
+                    "stream, so resuming needs an iterator with set_state, e.g. a grain one."
+                )
+            stream.set_state(position)
+        self.pending = None
+        self.add = _adder(step)
+
+    def start_sums(self, state: TrainState, position: Position) -> Metrics:
+        before = self.position()
+        self.pending = self._next()
+        sums = _start_sums(self.step, state, self.pending, position)
+        # The batch looked at belongs to the first step; a save before it must not skip it.
+        self.before_pending = before
+        return sums
+
+    def run(
+        self, state: TrainState, sums: Metrics, done: int, most: int
+    ) -> tuple[TrainState, Metrics, int]:
+        del done
+        started, ran = time.perf_counter(), 0
+        while ran < most and time.perf_counter() - started < DISPATCH_SECONDS:
+            batch = self.pending if self.pending is not None else self._next()
+            self.pending = None
+            state, sums = self.add(state, sums, batch)
+            ran += 1
+        jax.block_until_ready(sums)
+        return state, sums, ran
+
+    def _next(self) -> Any:
+        try:
+            return next(self.stream)
+        except StopIteration:
+            raise ValueError(
+                "fit: `data` ended before `steps` were made; repeat the stream, or ask for fewer."
+            ) from None
+
+    def position(self) -> Any:
+        if self.pending is not None:
+            return self.before_pending
+        return self.stream.get_state() if hasattr(self.stream, "get_state") else None
+
+
+def _start_sums(step: Step, state: TrainState, batch: Any, position: Position) -> Metrics:
+    shapes = jax.eval_shape(step, state, batch)[1]
+    for name, shape in shapes.items():
+        require(shape.shape == (), "fit", f"metrics[{name!r}]", shape.shape, "one number, shape ()")
+    return {name: jnp.asarray(position.sums.get(name, 0.0), jnp.float32) for name in sorted(shapes)}
+
+
+def _add(sums: Metrics, metrics: Metrics) -> Metrics:
+    return {name: sums[name] + metrics[name].astype(jnp.float32) for name in sums}
+
+
+@functools.lru_cache(maxsize=64)
+def _program(step: Step) -> Callable[..., tuple[TrainState, Metrics]]:
+    """Compile the loop once for each step function, whatever the number of steps."""
+
+    def program(
+        state: TrainState, sums: Metrics, data: Any, rows: jax.Array, count: jax.Array
+    ) -> tuple[TrainState, Metrics]:
+        def body(i: jax.Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
+            batch = jax.tree.map(lambda leaf: leaf[rows[i]], data)
+            state, metrics = step(carry[0], batch)
+            return state, _add(carry[1], metrics)
+
+        return jax.lax.fori_loop(0, count, body, (state, sums))
+
+    return jax.jit(program, donate_argnums=(0, 1))
+
+
+@functools.lru_cache(maxsize=64)
+def _adder(step: Step) -> Callable[..., tuple[TrainState, Metrics]]:
+    def add(state: TrainState, sums: Metrics, batch: Any) -> tuple[TrainState, Metrics]:
+        state, metrics = step(state, batch)
+        return state, _add(sums, metrics)
+
+    return jax.jit(add, donate_argnums=(0, 1))
+
+
+@functools.lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
+    """Draw an epoch's order; Philox is counter-based, so epochs need no history."""
+    generator = np.random.Generator(np.random.Philox(key=[seed, epoch]))
+    return generator.permutation(examples).astype(np.int32)
+
+
+def _check_options(
+    steps: int,
+    done: int,
+    batch_size: int | None,
+    record_every: int,
+    evaluate_every: int | None,
+    checkpoint_every: int | None,
+) -> None:
+    require_positive("fit", steps=steps, record_every=record_every)
+    optional = {
+        "batch_size": batch_size,
+        "evaluate_every": evaluate_every,
+        "checkpoint_every": checkpoint_every,
+    }
+    require_positive("fit", **{k: v for k, v in optional.items() if v is not None})
+    require(
+        done < steps,
+        "fit",
+        "steps",
+        steps,
+        f"a number above {done}, the updates the state has already made",
+        "`steps` counts from the state's beginning.",
+    )
+
+
+def epochs_to_steps(epochs: float, examples: int, batch_size: int) -> int:
+    """Convert a number of passes over the data into steps, rounding up."""
+    return math.ceil(epochs * (examples // batch_size))

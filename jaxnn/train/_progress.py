@@ -1,0 +1,63 @@
+"""A progress bar with loss and rate; rich is imported only when a bar is shown."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+
+class Progress:
+    """A bar over training steps, or nothing.
+
+    Args:
+      show: ``True``, ``False``, a label, or ``None`` for "if the error stream is a terminal".
+      total: number of steps in all.
+      done: number of steps already made, e.g. before a resume.
+    """
+
+    def __init__(self, show: bool | str | None, *, total: int, done: int) -> None:
+        self.label = show if isinstance(show, str) else "training"
+        shown = sys.stderr.isatty() if show is None else bool(show)
+        self.total, self.first, self.shown = total, done, shown
+        self.bar: Any = None
+
+    def __enter__(self) -> "Progress":
+        self.started = time.perf_counter()
+        if self.shown:
+            from rich import progress
+            from rich.console import Console
+
+            self.bar = progress.Progress(
+                progress.TextColumn("{task.description:<12}"),
+                progress.BarColumn(bar_width=24),
+                progress.TextColumn("{task.completed:>6.0f}/{task.total:.0f}"),
+                progress.TextColumn("{task.fields[rate]:>11}"),
+                progress.TextColumn("{task.fields[values]}"),
+                progress.TimeRemainingColumn(),
+                console=Console(stderr=True),
+            )
+            self.bar.start()
+            self.task = self.bar.add_task(
+                self.label, total=self.total, completed=self.first, rate="", values="compiling"
+            )
+        return self
+
+    def update(self, done: int, record: dict[str, float] | None = None) -> None:
+        """Move the bar; with a record, show its values too."""
+        if self.bar is None:
+            return
+        seconds = time.perf_counter() - self.started
+        fields = {"rate": f"{(done - self.first) / seconds:,.0f} steps/s"}
+        if record is not None:
+            shown = {k: v for k, v in record.items() if k not in ("step", "seconds")}
+            fields["values"] = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        self.bar.update(self.task, completed=done, **fields)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()

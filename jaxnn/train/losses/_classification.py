@@ -1,0 +1,93 @@
+"""Cross-entropy and accuracy against integer class labels."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from jaxnn._check import describe, require, require_array
+from jaxnn._numeric import accumulation_dtype
+
+
+def cross_entropy(
+    outputs: Float[Array, "*batch classes"],
+    targets: Int[Array, "*batch"],
+    *,
+    label_smoothing: float = 0.0,
+) -> Float[Array, "*batch"]:
+    r"""Give the negative log-likelihood of each label under the softmax of its logits, in nats.
+
+    .. math:: \ell = -\sum_c q_c \log \mathrm{softmax}(z)_c, \quad
+        q = (1 - \epsilon) \, \mathrm{onehot}(y) + \epsilon / C
+
+    with z ``outputs``, y ``targets``, ε ``label_smoothing``, C the number of classes.
+
+    Args:
+      outputs: logits, one per class.
+      targets: integer labels in [0, classes); others give NaN.
+      label_smoothing: share of the target spread evenly over all classes, in [0, 1).
+
+    Returns:
+      One value per label, in float32 or wider.
+
+    Raises:
+      TypeError: ``outputs`` are not floating-point or ``targets`` not integers.
+      ValueError: the leading shapes differ, or ``label_smoothing`` is outside [0, 1).
+
+    Source: "Rethinking the Inception Architecture for Computer Vision" (2015), section 7, for
+    the smoothing.
+    """
+    outputs, targets = _check("cross_entropy", outputs, targets)
+    require(
+        0 <= label_smoothing < 1,
+        "cross_entropy",
+        "label_smoothing",
+        label_smoothing,
+        "a number in [0, 1)",
+    )
+    logits = outputs.astype(accumulation_dtype(outputs.dtype))
+    value = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    if label_smoothing:
+        # The mean over classes of -log softmax, written without a second softmax.
+        even = jax.nn.logsumexp(logits, axis=-1) - jnp.mean(logits, axis=-1)
+        value = (1 - label_smoothing) * value + label_smoothing * even
+    return value
+
+
+def accuracy(
+    outputs: Float[Array, "*batch classes"], targets: Int[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    """Give 1 where the largest logit is the label's, else 0; the first wins a tie.
+
+    Args:
+      outputs: logits or probabilities, one per class.
+      targets: integer labels.
+
+    Returns:
+      Zeros and ones in float32; their mean is the accuracy.
+
+    Raises:
+      TypeError: ``outputs`` are not floating-point or ``targets`` not integers.
+      ValueError: the leading shapes differ.
+    """
+    outputs, targets = _check("accuracy", outputs, targets)
+    return (jnp.argmax(outputs, axis=-1) == targets).astype(jnp.float32)
+
+
+def _check(where: str, outputs: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
+    require_array(where, outputs=outputs)
+    require_array(where, floating=False, targets=targets)
+    if not jnp.issubdtype(targets.dtype, jnp.integer):
+        raise TypeError(
+            f"{where}: `targets` is {describe(targets)}; it needs integer class labels. "
+            "For regression use squared_error."
+        )
+    require(
+        outputs.ndim > 0 and outputs.shape[:-1] == targets.shape,
+        where,
+        "targets",
+        targets,
+        f"shape {outputs.shape[:-1]}, that of `outputs` without its class axis",
+        "Are the labels one-hot? Take their argmax." if targets.shape == outputs.shape else "",
+    )
+    return jnp.asarray(outputs), jnp.asarray(targets)
