@@ -96,8 +96,8 @@ class Result:
 def measure(
     benchmark: Benchmark,
     *,
-    rounds: int = 31,
-    sample_seconds: float = 0.05,
+    rounds: int = 51,
+    sample_seconds: float = 0.03,
     seed: int = 0,
     yardstick: Entry | None = None,
     advance: Callable[[str], None] = lambda what: None,
@@ -161,12 +161,17 @@ def measure(
     wall: dict[str, list[float]] = {name: [] for name in works}
     cpu: dict[str, list[float]] = {name: [] for name in works}
     orders = np.random.default_rng(seed)
-    for number in range(rounds):
-        for name in orders.permutation(list(works)):
-            seconds, cpu_seconds = sample(works[name], calls[name])
-            wall[name].append(seconds)
-            cpu[name].append(cpu_seconds)
-        advance(f"round {number + 1} of {rounds}")
+    gc.collect()
+    gc.disable()  # a collection would be charged to whoever happened to be running
+    try:
+        for number in range(rounds):
+            for name in orders.permutation(list(works)):
+                seconds, cpu_seconds = sample(works[name], calls[name])
+                wall[name].append(seconds)
+                cpu[name].append(cpu_seconds)
+            advance(f"round {number + 1} of {rounds}")
+    finally:
+        gc.enable()
     return Result(
         benchmark=benchmark,
         wall={name: np.asarray(times) for name, times in wall.items()},
@@ -207,16 +212,11 @@ def sample(work: Work, calls: int) -> tuple[float, float]:
     """Time ``calls`` calls: wall and processor seconds of one."""
     if work.reset:
         work.reset()
-    gc.collect()
-    gc.disable()
-    try:
-        cpu, start = time.process_time(), time.perf_counter()
-        for _ in range(calls):
-            last = work.call()
-        jax.block_until_ready(last)
-        return (time.perf_counter() - start) / calls, (time.process_time() - cpu) / calls
-    finally:
-        gc.enable()
+    cpu, start = time.process_time(), time.perf_counter()
+    for _ in range(calls):
+        last = work.call()
+    jax.block_until_ready(last)
+    return (time.perf_counter() - start) / calls, (time.process_time() - cpu) / calls
 
 
 def _calls(work: Work, sample_seconds: float) -> int:

