@@ -1,0 +1,36 @@
+"""How much each entry of an input contributes to one output of a function.
+
+Every method takes a function of one example, an array in and one number out, and the example;
+it returns an array of the example's shape. ``jax.vmap`` makes it a batch:
+
+    f = lambda x: model.apply(variables, x[None])[0, digit]
+    jax.jit(jax.vmap(lambda x: attribution.integrated_gradients(f, x)))(images)
+
+Inputs are single arrays: flatten a pytree with ``jax.flatten_util.ravel_pytree`` first.
+``gradient`` and ``input_x_gradient`` read the slope at the example. ``integrated_gradients``
+is "Axiomatic Attribution for Deep Networks" (2017), ``gradient_shap`` its expectation over
+baselines; ``smooth`` averages any of them over noise, as "SmoothGrad" (2017) does;
+``occlusion`` hides windows, as "Visualizing and Understanding Convolutional Networks" (2014).
+"""
+
+from jaxnn.analysis.attribution._gradient import gradient as gradient
+from jaxnn.analysis.attribution._gradient import input_x_gradient as input_x_gradient
+from jaxnn.analysis.attribution._gradient_shap import gradient_shap as gradient_shap
+from jaxnn.analysis.attribution._integrated_gradients import (
+    completeness_residual as completeness_residual,
+)
+from jaxnn.analysis.attribution._integrated_gradients import (
+    integrated_gradients as integrated_gradients,
+)
+from jaxnn.analysis.attribution._occlusion import occlusion as occlusion
+from jaxnn.analysis.attribution._smooth import smooth as smooth
+
+__all__ = [
+    "completeness_residual",
+    "gradient",
+    "gradient_shap",
+    "input_x_gradient",
+    "integrated_gradients",
+    "occlusion",
+    "smooth",
+]
