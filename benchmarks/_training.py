@@ -104,6 +104,26 @@ def stepping(start: Callable[[], Any], step: Step, batch: Any) -> Work:
     return Work(call=call, witness=witness, reset=reset)
 
 
+def products(rows: Any, kernels: Any, cotangents: Any, *, constant: int = 1) -> Callable[[], Any]:
+    """Make the call of a limit: the products of a chain of affine maps and nothing else.
+
+    Args:
+      rows: input of each map, ``(n, inputs)``.
+      kernels: of each map, ``(inputs, outputs)``.
+      cotangents: of each output, ``(n, outputs)``.
+      constant: how many of the first maps have data for input, which needs no gradient.
+    """
+
+    @jax.jit
+    def run(rows: Any, kernels: Any, cotangents: Any) -> Any:
+        forward = [x @ kernel for x, kernel in zip(rows, kernels, strict=True)]
+        gradients = [x.T @ g for x, g in zip(rows, cotangents, strict=True)]
+        pairs = list(zip(cotangents, kernels, strict=True))[constant:]
+        return forward, gradients, [g @ kernel.T for g, kernel in pairs]
+
+    return lambda: run(rows, kernels, cotangents)
+
+
 def copy(tree: Any) -> Any:
     """Copy arrays into buffers of their own."""
     return jax.tree.map(jnp.copy, tree)

@@ -72,15 +72,7 @@ def limit() -> Work:
     kernels = [params[f"Dense_{i}"]["kernel"] for i in range(len(FEATURES))]
     inputs = [x, *(jnp.ones((BATCH, width)) for width in FEATURES[:-1])]
     cotangents = [jnp.ones((BATCH, width)) for width in FEATURES]
-
-    @jax.jit
-    def products(inputs: Any, kernels: Any, cotangents: Any) -> Any:
-        forward = [x @ kernel for x, kernel in zip(inputs, kernels, strict=True)]
-        gradients = [x.T @ g for x, g in zip(inputs, cotangents, strict=True)]
-        backward = [g @ k.T for g, k in zip(cotangents[1:], kernels[1:], strict=True)]
-        return forward, gradients, backward
-
-    return Work(call=lambda: products(inputs, kernels, cotangents))
+    return Work(call=training.products(inputs, kernels, cotangents))
 
 
 def torch_eager() -> Work:
