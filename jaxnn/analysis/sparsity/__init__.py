@@ -1,0 +1,31 @@
+"""How few of many numbers matter: activations, weights, units, spikes.
+
+Counts of (almost) zeros: ``activation_sparsity``, ``weight_sparsity``, ``dead_units``,
+``spike_rate``. Indices that need no threshold and ignore scale, from 0 for equal magnitudes
+to (almost) 1 for a single one: ``hoyer`` and ``gini``, compared in "Comparing Measures of
+Sparsity" (2009), and ``pq_index`` with the bound on how many weights to keep, ``pq_bound``,
+of "Pruning Deep Neural Networks from a Sparsity Perspective" (2023).
+
+Fractions and indices are float32 (or wider) whatever the input: bfloat16 cannot tell a
+sparsity of 0.999 from 1.
+"""
+
+from jaxnn.analysis.sparsity._counts import activation_sparsity as activation_sparsity
+from jaxnn.analysis.sparsity._counts import dead_units as dead_units
+from jaxnn.analysis.sparsity._counts import spike_rate as spike_rate
+from jaxnn.analysis.sparsity._counts import weight_sparsity as weight_sparsity
+from jaxnn.analysis.sparsity._indices import gini as gini
+from jaxnn.analysis.sparsity._indices import hoyer as hoyer
+from jaxnn.analysis.sparsity._pq import pq_bound as pq_bound
+from jaxnn.analysis.sparsity._pq import pq_index as pq_index
+
+__all__ = [
+    "activation_sparsity",
+    "dead_units",
+    "gini",
+    "hoyer",
+    "pq_bound",
+    "pq_index",
+    "spike_rate",
+    "weight_sparsity",
+]
