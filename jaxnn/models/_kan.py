@@ -1,0 +1,115 @@
+"""A network of Kolmogorov-Arnold layers, after "KAN: Kolmogorov-Arnold Networks" (2024)."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.typing import Dtype
+from jaxtyping import Array, Float
+
+from jaxnn._check import require, require_array, require_rank
+from jaxnn.layers.kan import KANLayer
+
+
+class KAN(nn.Module):
+    """Kolmogorov-Arnold layers in a chain; no biases or activations stand between them.
+
+    The layers are the submodules ``layers_0``, ``layers_1``, ... With ``layers.kan`` its
+    grids can be moved and refined, its edges drawn, scored, pruned and replaced by formulas.
+
+    Attributes:
+      features: widths of the layers; the last is the number of outputs.
+      grid: intervals of each spline's grid.
+      degree: degree of the splines.
+      grid_range: where the uniform grids begin and end.
+      input_range: maps inputs linearly from this range onto ``grid_range`` first; ``None``
+        leaves them. Splines see no difference between inputs outside their grid, so scale or
+        standardise inputs that leave ``grid_range``.
+      regularization: λ of the paper's penalty on edges, sown into the collection ``losses``.
+      layer: factory of the layers, called as ``layer(features, grid=..., name=..., ...)``.
+      dtype: computation dtype; ``None`` promotes.
+      param_dtype: dtype the parameters are kept in.
+    """
+
+    features: tuple[int, ...]
+    grid: int = 5
+    degree: int = 3
+    grid_range: tuple[float, float] = (-1.0, 1.0)
+    input_range: tuple[float, float] | None = None
+    regularization: float = 0.0
+    layer: Callable[..., nn.Module] = KANLayer
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch ..."]) -> Float[Array, "batch outputs"]:
+        """Map examples of any shape, flattened, to ``(batch, features[-1])``."""
+        require_array("KAN", x=x)
+        require_rank("KAN", "x", x, 2, "(batch, ...)")
+        require(len(self.features) > 0, "KAN", "features", self.features, "at least one width")
+        x = x.reshape(x.shape[0], math.prod(x.shape[1:]))
+        if self.input_range is not None:
+            (low, high), (start, end) = self.input_range, self.grid_range
+            require(low < high, "KAN", "input_range", self.input_range, "a lower end below its upper")
+            x = (x - low) * ((end - start) / (high - low)) + start
+        for i, width in enumerate(self.features):
+            x = self.layer(
+                width,
+                grid=self.grid,
+                degree=self.degree,
+                grid_range=self.grid_range,
+                regularization=self.regularization,
+                dtype=self.dtype,
+                param_dtype=self.param_dtype,
+                name=f"layers_{i}",
+            )(x)
+        return x
+
+
+@dataclasses.dataclass(frozen=True)
+class KANConfig:
+    """Settings of a :class:`KAN`.
+
+    Attributes:
+      hidden: widths of the hidden layers.
+      grid: intervals of each spline's grid.
+      degree: degree of the splines; 3 is cubic.
+      grid_low: where the grids begin.
+      grid_high: where they end.
+      input_low: value of the inputs that is mapped onto the grid's beginning.
+      input_high: value that is mapped onto its end; equal to ``input_low`` for no mapping.
+      regularization: weight of the penalty on edges; 0 for none.
+    """
+
+    hidden: tuple[int, ...] = (32,)
+    grid: int = 5
+    degree: int = 3
+    grid_low: float = -1.0
+    grid_high: float = 1.0
+    input_low: float = 0.0
+    input_high: float = 0.0
+    regularization: float = 0.0
+
+    def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+        """Make the network for examples of ``input_shape`` and ``outputs`` classes.
+
+        Raises:
+          ValueError: a size is not positive.
+        """
+        ok = all(size > 0 for size in input_shape)
+        require(ok, "KANConfig", "input_shape", input_shape, "positive sizes")
+        require(outputs > 0, "KANConfig", "outputs", outputs, "a positive number")
+        options: dict[str, Any] = {}
+        if self.input_low != self.input_high:
+            options["input_range"] = (self.input_low, self.input_high)
+        return KAN(
+            features=(*self.hidden, outputs),
+            grid=self.grid,
+            degree=self.degree,
+            grid_range=(self.grid_low, self.grid_high),
+            regularization=self.regularization,
+            **options,
+        )
