@@ -19,7 +19,7 @@ def scalar(where: str, f: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Arr
 
     def checked(x: jax.Array) -> jax.Array:
         y = f(x)
-        require_array(where, **{"f(x)": y})
+        require_array(where, floating=True, **{"f(x)": y})
         require(
             y.ndim == 0,
             where,

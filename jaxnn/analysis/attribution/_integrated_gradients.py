@@ -19,6 +19,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from jaxnn._check import require, require_array, require_positive
@@ -73,7 +74,7 @@ def integrated_gradients(
     where = "integrated_gradients"
     require_array(where, x=x)
     start = fill(where, x, baseline)
-    if baseline is not None and not isinstance(x - start, jax.core.Tracer):
+    if baseline is not None and not isinstance(x - start, Tracer):
         require(
             x.size == 0 or bool((x != start).any()),
             where,

@@ -76,7 +76,7 @@ def weight_sparsity(params: Any, *, threshold: float = 0.0) -> Float[Array, ""]:
         for leaf in leaves
         if leaf.size
     ]
-    return sum(fractions[1:], fractions[0])
+    return jnp.sum(jnp.stack(fractions))
 
 
 def dead_units(
