@@ -1,0 +1,104 @@
+"""Spiking neurons: step functions, surrogate gradients, encoders and readouts.
+
+Every neuron is ``step(state, x, params...) -> (state, spikes)``, so ``run`` scans them all and
+``nn.RNN`` drives their cells; a neuron takes its ``surrogate`` and its ``reset`` as functions.
+Time is the axis before the units, ``(*batch, time, units)``, unless ``time_axis`` says
+otherwise. What the family follows is told in "Surrogate Gradient Learning in Spiking Neural
+Networks" (2019) and "Training Spiking Neural Networks Using Lessons From Deep Learning" (2023).
+"""
+
+from jaxnn.layers.spiking._adaptive import AdaptiveCell as AdaptiveCell
+from jaxnn.layers.spiking._adaptive import AdaptiveState as AdaptiveState
+from jaxnn.layers.spiking._adaptive import adaptive_init as adaptive_init
+from jaxnn.layers.spiking._adaptive import adaptive_step as adaptive_step
+from jaxnn.layers.spiking._decoding import first_spike_time as first_spike_time
+from jaxnn.layers.spiking._decoding import membrane_max as membrane_max
+from jaxnn.layers.spiking._decoding import membrane_mean as membrane_mean
+from jaxnn.layers.spiking._decoding import spike_count as spike_count
+from jaxnn.layers.spiking._encoding import direct_encode as direct_encode
+from jaxnn.layers.spiking._encoding import latency_encode as latency_encode
+from jaxnn.layers.spiking._encoding import rate_encode as rate_encode
+from jaxnn.layers.spiking._integrator import LeakyIntegrator as LeakyIntegrator
+from jaxnn.layers.spiking._integrator import LeakyIntegratorCell as LeakyIntegratorCell
+from jaxnn.layers.spiking._integrator import leaky_integrator_sequence as leaky_integrator_sequence
+from jaxnn.layers.spiking._integrator import leaky_integrator_step as leaky_integrator_step
+from jaxnn.layers.spiking._leaky import IntegrateCell as IntegrateCell
+from jaxnn.layers.spiking._leaky import Leaky as Leaky
+from jaxnn.layers.spiking._leaky import LeakyCell as LeakyCell
+from jaxnn.layers.spiking._leaky import LeakyState as LeakyState
+from jaxnn.layers.spiking._leaky import integrate_step as integrate_step
+from jaxnn.layers.spiking._leaky import leaky_init as leaky_init
+from jaxnn.layers.spiking._leaky import leaky_sequence as leaky_sequence
+from jaxnn.layers.spiking._leaky import leaky_step as leaky_step
+from jaxnn.layers.spiking._penalty import spike_rate_penalty as spike_rate_penalty
+from jaxnn.layers.spiking._recurrent import RecurrentCell as RecurrentCell
+from jaxnn.layers.spiking._recurrent import RecurrentState as RecurrentState
+from jaxnn.layers.spiking._refractory import RefractoryState as RefractoryState
+from jaxnn.layers.spiking._refractory import refractory as refractory
+from jaxnn.layers.spiking._refractory import refractory_init as refractory_init
+from jaxnn.layers.spiking._reset import no_reset as no_reset
+from jaxnn.layers.spiking._reset import reset_by_subtraction as reset_by_subtraction
+from jaxnn.layers.spiking._reset import reset_to_zero as reset_to_zero
+from jaxnn.layers.spiking._run import run as run
+from jaxnn.layers.spiking._surrogate import arctan as arctan
+from jaxnn.layers.spiking._surrogate import fast_sigmoid as fast_sigmoid
+from jaxnn.layers.spiking._surrogate import gaussian as gaussian
+from jaxnn.layers.spiking._surrogate import sigmoid as sigmoid
+from jaxnn.layers.spiking._surrogate import straight_through as straight_through
+from jaxnn.layers.spiking._surrogate import surrogate as surrogate
+from jaxnn.layers.spiking._surrogate import triangular as triangular
+from jaxnn.layers.spiking._synaptic import SynapticCell as SynapticCell
+from jaxnn.layers.spiking._synaptic import SynapticState as SynapticState
+from jaxnn.layers.spiking._synaptic import synaptic_init as synaptic_init
+from jaxnn.layers.spiking._synaptic import synaptic_step as synaptic_step
+
+__all__ = [
+    # spike functions
+    "arctan",
+    "fast_sigmoid",
+    "gaussian",
+    "sigmoid",
+    "straight_through",
+    "surrogate",
+    "triangular",
+    # resets
+    "no_reset",
+    "reset_by_subtraction",
+    "reset_to_zero",
+    # neurons
+    "AdaptiveCell",
+    "AdaptiveState",
+    "IntegrateCell",
+    "Leaky",
+    "LeakyCell",
+    "LeakyIntegrator",
+    "LeakyIntegratorCell",
+    "LeakyState",
+    "RecurrentCell",
+    "RecurrentState",
+    "RefractoryState",
+    "SynapticCell",
+    "SynapticState",
+    "adaptive_init",
+    "adaptive_step",
+    "integrate_step",
+    "leaky_init",
+    "leaky_integrator_sequence",
+    "leaky_integrator_step",
+    "leaky_sequence",
+    "leaky_step",
+    "refractory",
+    "refractory_init",
+    "run",
+    "synaptic_init",
+    "synaptic_step",
+    # in and out
+    "direct_encode",
+    "first_spike_time",
+    "latency_encode",
+    "membrane_max",
+    "membrane_mean",
+    "rate_encode",
+    "spike_count",
+    "spike_rate_penalty",
+]
