@@ -1,0 +1,126 @@
+"""The command line: ``jaxnn demo | train | evaluate | analyze | claims | bench``.
+
+Exit codes: 0 done; 1 the work was done and the answer is no (a claim fails); 2 the command
+could not be carried out as asked, nothing was written; 130 and 143 stopped by Ctrl-C or
+SIGTERM after saving.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from jaxnn._version import __version__
+from jaxnn.cli._parse import UsageError, parse
+
+__all__ = ["main"]
+
+HELP = """\
+usage: jaxnn COMMAND ...
+
+Neural networks as pure functions in JAX.
+
+commands:
+  demo              train four networks on handwritten digits, analyse them, write a report
+  train MODEL DATA  train a network on built-in data or your own .npz or .csv
+  evaluate RUN      score a trained run on all its examples
+  analyze RUN       attribution, sparsity and pictures of a run, as an HTML report
+  claims            list the papers' claims, or run them
+  bench             time ours beside others on the same work
+
+options:
+  -h, --help        this text; jaxnn COMMAND --help has each command's
+  --version         the version"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and give its exit code.
+
+    Args:
+      argv: arguments without the program's name; the process's own if ``None``.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = arguments[0] if arguments else "--help"
+    if command in ("-h", "--help"):
+        print(HELP)
+        return 0 if arguments else 2
+    if command == "--version":
+        print(__version__)
+        return 0
+    try:
+        return _commands(command)(arguments[1:])
+    except UsageError as error:
+        print(f"jaxnn {command}: {error}", file=sys.stderr)
+        return 2
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    except BrokenPipeError:  # the reader, such as head, has gone
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _commands(command: str) -> Callable[[Sequence[str]], int]:
+    """Find a command; each imports what it needs when it is called."""
+    found = {
+        "demo": _demo,
+        "train": _train,
+        "evaluate": _evaluate,
+        "analyze": _analyze,
+        "claims": _claims,
+        "bench": _bench,
+    }.get(command)
+    if found is None:
+        known = "demo, train, evaluate, analyze, claims, bench"
+        print(f"jaxnn: unknown command {command!r}; the commands are {known}", file=sys.stderr)
+        raise SystemExit(2)
+    return found
+
+
+def _demo(argv: Sequence[str]) -> int:
+    from jaxnn.cli._demo import DemoOptions, demo
+
+    return demo(parse(DemoOptions, argv, prog="jaxnn demo"))
+
+
+def _train(argv: Sequence[str]) -> int:
+    from jaxnn.cli._train import parse_train, train_command
+
+    return train_command(parse_train(argv))
+
+
+def _evaluate(argv: Sequence[str]) -> int:
+    from jaxnn.cli._evaluate import EvaluateOptions, evaluate_command
+
+    return evaluate_command(parse(EvaluateOptions, argv, prog="jaxnn evaluate"))
+
+
+def _analyze(argv: Sequence[str]) -> int:
+    from jaxnn.cli._analyze import AnalyzeOptions, analyze_command
+
+    return analyze_command(parse(AnalyzeOptions, argv, prog="jaxnn analyze"))
+
+
+def _claims(argv: Sequence[str]) -> int:
+    from jaxnn.cli import _claims as claims
+
+    actions = {
+        "list": (claims.ClaimsListOptions, claims.claims_list),
+        "run": (claims.ClaimsRunOptions, claims.claims_run),
+        "render": (claims.ClaimsRenderOptions, claims.claims_render),
+    }
+    if not argv or argv[0] in ("-h", "--help"):
+        print("usage: jaxnn claims list|run|render ...\n")
+        for name, (options, _) in actions.items():
+            print(f"  {name:<8}{(options.__doc__ or '').splitlines()[0]}")
+        return 0 if argv else 2
+    if argv[0] not in actions:
+        raise UsageError(f"unknown action {argv[0]!r}; the actions are {', '.join(actions)}")
+    options, action = actions[argv[0]]
+    return action(parse(options, argv[1:], prog=f"jaxnn claims {argv[0]}"))
+
+
+def _bench(argv: Sequence[str]) -> int:
+    from jaxnn.cli._bench import BenchOptions, bench
+
+    return bench(parse(BenchOptions, argv, prog="jaxnn bench"))

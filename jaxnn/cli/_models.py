@@ -1,0 +1,98 @@
+"""The models the command line trains, each with the recipe its defaults come from."""
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from jaxnn import models, train
+from jaxnn.cli._parse import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How to train: the optimiser is AdamW with warm-up and cosine decay."""
+
+    steps: int = 1000
+    """Number of updates."""
+    batch_size: int = 128
+    """Examples per update; all training examples if there are fewer."""
+    learning_rate: float = 3e-3
+    """Peak learning rate."""
+    weight_decay: float = 1e-4
+    """Decoupled weight decay of kernels."""
+    warmup: float = 0.05
+    """Share of the steps over which the learning rate rises."""
+    clip_norm: float = 1.0
+    """Largest global gradient norm let through; 0 lets all."""
+    label_smoothing: float = 0.0
+    """Share of each target spread over all classes."""
+    ema_decay: float = 0.0
+    """Keep an average of the parameters with this decay and evaluate with it; 0 keeps none."""
+    accumulate_steps: int = 1
+    """Split each batch into this many parts, to fit memory."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Compute in this precision; parameters and losses stay in float32."""
+    seed: int = 0
+    """Seed of the initial parameters, of dropout and of the order of the examples."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A model of the command line.
+
+    Attributes:
+      title: its name as people say it.
+      config: the dataclass of its options.
+      recipe: how it is trained unless told otherwise.
+    """
+
+    title: str
+    config: type
+    recipe: Training
+
+
+MODELS = {
+    "mlp": Model("MLP", models.MLPConfig, Training(steps=1000, learning_rate=3e-3)),
+    "vit": Model(
+        "Vision transformer",
+        models.VisionTransformerConfig,
+        Training(steps=1000, learning_rate=2e-3, weight_decay=1e-2),
+    ),
+    "spiking": Model(
+        "Spiking MLP", models.SpikingMLPConfig, Training(steps=800, learning_rate=3e-3)
+    ),
+    "kan": Model("KAN", models.KANConfig, Training(steps=800, learning_rate=3e-3)),
+}
+
+
+def find_model(name: str) -> Model:
+    """Look a model up; raise UsageError with the known names if there is none."""
+    if name not in MODELS:
+        raise UsageError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
+    return MODELS[name]
+
+
+def make_optimizer(options: Training) -> optax.GradientTransformation:
+    """Make the optimiser of a run."""
+    return train.optimizers.warmup_cosine_adamw(
+        options.learning_rate,
+        steps=options.steps,
+        warmup=options.warmup,
+        weight_decay=options.weight_decay,
+        clip_norm=options.clip_norm or None,
+    )
+
+
+def make_state(network: nn.Module, options: Training, input_shape: tuple[int, ...]) -> Any:
+    """Initialise a run's state, the same for the same seed."""
+    return train.create_state(
+        network,
+        make_optimizer(options),
+        jnp.zeros((1, *input_shape), jnp.float32),
+        key=jax.random.key(options.seed),
+        ema_decay=options.ema_decay or None,
+    )
