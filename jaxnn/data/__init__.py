@@ -19,19 +19,62 @@ if TYPE_CHECKING:
     from jaxnn.data._embedded import stdlib_text as stdlib_text
     from jaxnn.data._embedded import windows as windows
     from jaxnn.data._embedded import wine as wine
+    from jaxnn.data._files import load_csv as load_csv
+    from jaxnn.data._files import load_npz as load_npz
+    from jaxnn.data._loader import grain_loader as grain_loader
+    from jaxnn.data._synthetic import SpikePatterns as SpikePatterns
+    from jaxnn.data._synthetic import Teacher as Teacher
+    from jaxnn.data._synthetic import TeacherStudent as TeacherStudent
+    from jaxnn.data._synthetic import spike_patterns as spike_patterns
+    from jaxnn.data._synthetic import spike_trains as spike_trains
+    from jaxnn.data._synthetic import teacher_outputs as teacher_outputs
+    from jaxnn.data._synthetic import teacher_student as teacher_student
+    from jaxnn.data._synthetic import two_spirals as two_spirals
+
+__all__ = [
+    "Dataset",
+    "SpikePatterns",
+    "Split",
+    "Teacher",
+    "TeacherStudent",
+    "breast_cancer",
+    "diabetes",
+    "digits",
+    "grain_loader",
+    "load",
+    "load_csv",
+    "load_npz",
+    "spike_patterns",
+    "spike_trains",
+    "stdlib_text",
+    "teacher_outputs",
+    "teacher_student",
+    "two_spirals",
+    "windows",
+    "wine",
+]
 
 _HOMES = {
     "Dataset": "_dataset",
+    "SpikePatterns": "_synthetic",
     "Split": "_dataset",
+    "Teacher": "_synthetic",
+    "TeacherStudent": "_synthetic",
     "breast_cancer": "_embedded",
     "diabetes": "_embedded",
     "digits": "_embedded",
+    "grain_loader": "_loader",
     "load": "_embedded",
+    "load_csv": "_files",
+    "load_npz": "_files",
+    "spike_patterns": "_synthetic",
+    "spike_trains": "_synthetic",
     "stdlib_text": "_embedded",
+    "teacher_outputs": "_synthetic",
+    "teacher_student": "_synthetic",
+    "two_spirals": "_synthetic",
     "windows": "_embedded",
     "wine": "_embedded",
 }
-
-__all__ = (*_HOMES,)
 
 __getattr__, __dir__ = _lazy.attach(__name__, names=_HOMES)

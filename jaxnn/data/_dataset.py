@@ -48,9 +48,11 @@ class Dataset:
     target_scale: float = 1.0
 
 
-def permutation(count: int, seed: int) -> np.ndarray:
+def permutation(count: int, seed: int | tuple[int, ...]) -> np.ndarray:
     """Shuffle ``range(count)``, the same for ever."""
-    return np.argsort(np.random.PCG64(seed).random_raw(count), kind="stable")
+    return np.argsort(
+        np.random.PCG64(np.random.SeedSequence(seed)).random_raw(count), kind="stable"
+    )
 
 
 def divide(
@@ -76,17 +78,19 @@ def divide(
     return order[~held_out[order]], order[held_out[order]]
 
 
-def standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, ...]:
+def standardise(
+    train: np.ndarray, test: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Shift and scale both by the mean and the deviation of ``train`` alone.
 
     Returns:
       Both in float32, the mean, and the scale, which is 1 where ``train`` is constant.
     """
-    mean = train.mean(axis=0)
+    mean = np.asarray(train.mean(axis=0))
     constant = (train == train[:1]).all(axis=0)  # its deviation is zero only up to rounding
     scale = np.where(constant, 1.0, train.std(axis=0))
-    scaled = [((part - mean) / scale).astype(np.float32) for part in (train, test)]
-    return *scaled, mean, scale
+    x_train, x_test = (((part - mean) / scale).astype(np.float32) for part in (train, test))
+    return x_train, x_test, mean, scale
 
 
 def table(

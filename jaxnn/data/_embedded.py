@@ -8,6 +8,7 @@ import sysconfig
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def digits() -> Dataset:
     """
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
+    bunch: Any = load_digits()
     x = (bunch.images / 16).astype(np.float32)  # the images count 0 to 16 dots a pixel
     y = bunch.target.astype(np.int32)
     train, test = divide(len(x), 360, 0, y)
@@ -153,15 +154,15 @@ def windows(split: Split, *, length: int) -> Split:
     return Split(x, y)
 
 
-def _table(name: str, bunch) -> Dataset:
+def _table(name: str, bunch: Any) -> Dataset:
     names = getattr(bunch, "target_names", None)
     return table(
         name,
         bunch.data,
         bunch.target,
         num_test=round(TEST_FRACTION * len(bunch.data)),
-        feature_names=bunch.feature_names,
-        class_names=names,
+        feature_names=list(bunch.feature_names),  # some are arrays
+        class_names=None if names is None else names.tolist(),
     )
 
 
