@@ -46,16 +46,17 @@ def parse(kind: Any, argv: Sequence[str], *, prog: str, default: Any = None) -> 
 
 
 def _first_message(box: str) -> str:
-    """Take the sentence out of tyro's box: its lines up to the rule, and near misses."""
-    lines = [line.strip("│ ").rstrip() for line in box.splitlines() if line.startswith("│")]
+    """Take the sentence out of tyro's box: its lines up to the first rule, and near misses."""
+    lines = [line.strip("│|╭╮╰╯+ ") for line in box.splitlines()]
     parts: list[list[str]] = [[]]
-    for line in lines:
-        if line and set(line) <= {"─"}:
+    for line in [line for line in lines if line][1:]:  # the first is the box's title
+        if set(line) <= set("─-"):
             parts.append([])
-        elif line:
+        else:
             parts[-1].append(line)
-    message = " ".join(parts[0]) or "the arguments cannot be parsed"
-    for part in parts[1:]:
-        if part and part[0].startswith("Perhaps you meant"):
+    filled = [part for part in parts if part]
+    message = " ".join(filled[0]) if filled else "the arguments cannot be parsed"
+    for part in filled[1:]:
+        if part[0].startswith("Perhaps you meant") and len(part) > 1:
             message += f"; did you mean {part[1].split()[0]}?"
     return message

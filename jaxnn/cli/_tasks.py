@@ -68,8 +68,8 @@ def load_task(name: str, *, target: str = "") -> Task:
             dataset = data.load(name)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from None
-    if not isinstance(dataset, data.Dataset) or dataset.train.y.ndim != 1:
-        raise UsageError(f"{name}: has no targets to train these models on")
+    if dataset.train.x.ndim < 2:
+        raise UsageError(f"{name} is one long sequence; these models need separate examples")
     if path.suffix:
         source = {
             **source,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +22,6 @@ from jaxnn.cli._models import MODELS, Training, find_model, make_state
 from jaxnn.cli._parse import UsageError, parse
 from jaxnn.cli._session import use_compilation_cache
 from jaxnn.cli._tasks import Task, load_task
-
-C = TypeVar("C")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,16 +49,22 @@ class Keeping:
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainOptions(Generic[C]):
-    """Train this model on built-in data (digits, breast-cancer, wine, diabetes) or a file."""
+class TrainOptions:
+    """What ``jaxnn train`` was asked for.
 
-    data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
-    """Name of built-in data, or a file: .npz with x_train, y_train, x_test, y_test, or .csv."""
-    model: C
+    Attributes:
+      data: name of built-in data, or a file.
+      model: the model's config.
+      training: how to train.
+      keeping: where the run is kept.
+      target: for a .csv, the column to predict.
+    """
+
+    data: str
+    model: Any
     training: Training = dataclasses.field(default_factory=Training)
     keeping: Keeping = dataclasses.field(default_factory=Keeping)
     target: str = ""
-    """For a .csv: the column to predict."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,9 +122,30 @@ def parse_train(argv: Sequence[str]) -> tuple[str, TrainOptions]:
         )
         raise SystemExit(0 if argv else 2)
     model = find_model(argv[0])
-    default = TrainOptions(data=tyro.MISSING, model=model.config(), training=model.recipe)
-    prog = f"jaxnn train {argv[0]}"
-    return argv[0], parse(TrainOptions[model.config], argv[1:], prog=prog, default=default)
+
+    def options(
+        data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")],
+        model: Any,
+        training: Training = model.recipe,
+        keeping: Keeping = Keeping(),
+        target: str = "",
+    ) -> TrainOptions:
+        """Train this model on built-in data or on a file.
+
+        Args:
+            data: digits, breast-cancer, wine or diabetes; or a file: .npz with x_train, y_train,
+                x_test and y_test, or .csv.
+            model: the model.
+            training: how to train.
+            keeping: where the run is kept.
+            target: For a .csv: the column to predict.
+        """
+        return TrainOptions(data, model, training, keeping, target)
+
+    # Each model has its own options, known only now.
+    options.__annotations__["model"] = model.config
+    options.__defaults__ = (model.config(), *(options.__defaults__ or ()))
+    return argv[0], parse(options, argv[1:], prog=f"jaxnn train {argv[0]}")
 
 
 def train_command(parsed: tuple[str, TrainOptions]) -> int:
