@@ -5,7 +5,7 @@ cost nothing in the compiled program.
 """
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +51,13 @@ def require_positive(where: str, **numbers: float) -> None:
     for argument, value in numbers.items():
         ok = isinstance(value, Real) and math.isfinite(value) and value > 0
         require(ok, where, argument, value, "a finite number above zero")
+
+
+def require_count(where: str, **numbers: int) -> None:
+    """Raise ``ValueError`` unless every named static number is whole and above zero."""
+    for argument, value in numbers.items():
+        ok = isinstance(value, Integral) and not isinstance(value, bool) and value > 0
+        require(ok, where, argument, value, "a whole number above zero")
 
 
 def require_key(where: str, key: object) -> None:

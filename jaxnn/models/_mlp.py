@@ -1,6 +1,7 @@
 """The multi-layer perceptron: affine maps with a non-linearity between them."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -51,7 +52,8 @@ class MLP(nn.Module):
             deterministic = not self.has_rng("dropout")
         *hidden, outputs = self.features
         options = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        x = x.reshape(x.shape[0], -1)
+        # Spelled out: -1 is undefined for an empty batch.
+        x = x.reshape(x.shape[0], math.prod(x.shape[1:]))
         for i, width in enumerate(hidden):
             x = self.activation(self.dense(width, name=f"dense_{i}", **options)(x))
             self.sow("intermediates", f"hidden_{i}", x)
@@ -83,6 +85,9 @@ class MLPConfig:
         del input_shape  # flattened, whatever it is
         for width in self.hidden:
             require(width > 0, "MLPConfig", "hidden", self.hidden, "widths above zero")
+        known = f"one of {', '.join(ACTIVATIONS)}"
+        activation = self.activation
+        require(activation in ACTIVATIONS, "MLPConfig", "activation", activation, known)
         require(0 <= self.dropout < 1, "MLPConfig", "dropout", self.dropout, "a share in [0, 1)")
         return MLP(
             features=(*self.hidden, outputs),

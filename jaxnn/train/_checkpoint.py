@@ -7,6 +7,8 @@ reported and the one before it is taken.
 
 import base64
 import dataclasses
+import json
+import shutil
 import warnings
 import zlib
 from pathlib import Path
@@ -16,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn._check import require_positive
+from jaxnn._check import require_count
 from jaxnn.train._state import TrainState
 
 if TYPE_CHECKING:
@@ -28,7 +30,9 @@ class DamagedCheckpoint(Exception):
 
 
 class Checkpoints:
-    """The checkpoints of one run, in one folder.
+    """The checkpoints of one run, in one folder, written by one process at a time.
+
+    Reading changes nothing on disk, so that a run can be looked at while it is being trained.
 
     Args:
       folder: where they are; made at the first save.
@@ -39,34 +43,50 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | Path, *, keep: int = 3) -> None:
-        require_positive("Checkpoints", keep=keep)
+        require_count("Checkpoints", keep=keep)
         self.folder = Path(folder).absolute()
         self.keep = keep
         self._manager: Any = None
+        self._damaged: set[int] = set()
 
     def steps(self) -> list[int]:
-        """List the steps that have a complete checkpoint, oldest first."""
+        """List the steps that have a checkpoint not known to be damaged, oldest first."""
         if not self.folder.is_dir():
             return []
-        return sorted(self._open().all_steps())
+        # Orbax gives a checkpoint its number for a name when it is complete.
+        found = {int(path.name) for path in self.folder.iterdir() if path.name.isdecimal()}
+        return sorted(found - self._damaged)
 
     def save(self, state: TrainState, position: "Position") -> None:
         """Start writing a checkpoint of ``state``; it is copied before this returns.
 
         Saving the same step twice keeps the first.
+
+        Raises:
+          ValueError: there is a checkpoint of a later step.
         """
         import orbax.checkpoint as ocp
 
         step = int(state.step)
         manager = self._open()
-        if step in manager.all_steps():
+        steps = manager.all_steps()
+        if step in steps:
             return
+        if steps and max(steps) > step:
+            raise ValueError(
+                f"Checkpoints.save: {self.folder} has steps {sorted(steps)}, later than {step}; "
+                "a run that goes back needs another folder."
+            )
         arrays = _arrays(state)
         facts = {
-            "position": dataclasses.asdict(position) | {"stream": _encode(position.stream)},
-            "checksums": {path: zlib.crc32(leaf.tobytes()) for path, leaf in _leaves(arrays)},
+            "position": dataclasses.asdict(
+                dataclasses.replace(position, stream=_encode(position.stream))
+            ),
+            "checksums": {path: _checksum(leaf) for path, leaf in _leaves(arrays)},
             "shapes": _shapes(arrays),
         }
+        facts = json.loads(json.dumps(facts))
+        facts["checksum"] = _text_checksum(facts)
         manager.save(
             step,
             args=ocp.args.Composite(
@@ -90,6 +110,8 @@ class Checkpoints:
     ) -> tuple[TrainState, "Position"] | None:
         """Read the newest checkpoint that is intact.
 
+        Damaged ones are left where they are until the next save, which removes them.
+
         Args:
           state: a state of the same model and optimiser, e.g. a fresh one; not consumed.
           step: read this step only.
@@ -105,6 +127,7 @@ class Checkpoints:
         Warns:
           UserWarning: a checkpoint was damaged and the one before is tried.
         """
+        self.wait()
         steps = self.steps()
         if step is not None:
             if step not in steps:
@@ -114,15 +137,19 @@ class Checkpoints:
             steps = [step]
         if not steps:
             return None
-        reasons = []
+        reasons, damaged = [], set()
         for candidate in reversed(steps):
             try:
                 restored = self._read(candidate, state)
             except _Foreign as error:
                 raise ValueError(str(error)) from None
+            except (MemoryError, PermissionError):
+                raise  # says nothing about the files
             except Exception as error:  # whatever a damaged file makes its reader raise
-                line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+                text = str(error).strip() or repr(error)
+                line = f"{type(error).__name__}: {text.splitlines()[0]}"
                 reasons.append(f"step {candidate}: {line[:200]}")
+                damaged.add(candidate)
                 if candidate != steps[0]:
                     warnings.warn(
                         f"checkpoint {self.folder / str(candidate)} is damaged ({line[:120]}); "
@@ -130,10 +157,8 @@ class Checkpoints:
                         stacklevel=2,
                     )
                 continue
-            if reasons:
-                # Training goes on from here and will write these steps anew.
-                for damaged in [s for s in self.steps() if s > candidate]:
-                    self._open().delete(damaged)
+            # Training goes on from here and will write these steps anew.
+            self._damaged |= damaged
             return restored
         raise DamagedCheckpoint(f"no intact checkpoint in {self.folder}: {'; '.join(reasons)}")
 
@@ -142,28 +167,39 @@ class Checkpoints:
 
         from jaxnn.train._fit import Position
 
-        manager = self._open()
-        facts = manager.restore(step, args=ocp.args.Composite(facts=ocp.args.JsonRestore())).facts
+        folder = self.folder / str(step)
+        if not ocp.path.step.is_checkpoint_finalized(folder):
+            raise OSError("it was not completed")
+        with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+            facts = reader.restore(folder / "facts")
+        if facts.pop("checksum", None) != _text_checksum(facts):
+            raise OSError("its facts do not have the checksum they were written with")
         wanted = _arrays(state)
-        for path, shape in _shapes(wanted).items():
-            found = facts["shapes"].get(path, "nothing")
-            if found != shape:
+        found, needed = facts["shapes"], _shapes(wanted)
+        for path in sorted({*found, *needed}):
+            if found.get(path) != needed.get(path):
                 raise _Foreign(
-                    f"Checkpoints.restore: {self.folder / str(step)} holds {found} for {path}; "
-                    f"this model and optimiser need {shape}. Was the run made with other options?"
+                    f"Checkpoints.restore: {folder} holds {found.get(path, 'nothing')} for "
+                    f"{path}; this model and optimiser need {needed.get(path, 'nothing')}. "
+                    "Was the run made with other options?"
                 )
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, wanted)
-        arrays = manager.restore(
-            step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-        ).state
+        with ocp.StandardCheckpointer() as reader:
+            arrays = reader.restore(folder / "state", abstract)
         for path, leaf in _leaves(arrays):
-            if zlib.crc32(leaf.tobytes()) != facts["checksums"][path]:
+            if _checksum(leaf) != facts["checksums"][path]:
                 raise OSError(f"{path} does not have the checksum it was written with")
         position = dict(facts["position"])
         position["stream"] = _decode(position["stream"])
         return _with_arrays(state, arrays), Position(**position)
 
     def _open(self) -> Any:
+        """Open the folder for writing, clearing what a killed process left half-written."""
+        if self._damaged:
+            self.close()
+            for step in self._damaged:
+                shutil.rmtree(self.folder / str(step), ignore_errors=True)
+            self._damaged = set()
         if self._manager is None:
             import orbax.checkpoint as ocp
 
@@ -181,23 +217,32 @@ class _Foreign(Exception):
 
 
 def _arrays(state: TrainState) -> dict[str, Any]:
-    """Take from the state what is data; a typed key becomes its words."""
-    typed = jnp.issubdtype(state.key.dtype, jax.dtypes.prng_key)
-    return {
+    """Take from the state what is data; typed keys become their words."""
+    tree = {
         "step": state.step,
         "params": state.params,
         "opt_state": state.opt_state,
-        "key": jax.random.key_data(state.key) if typed else state.key,
+        "key": state.key,
         "collections": state.collections,
         "ema": state.ema,
     }
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
 
 
 def _with_arrays(state: TrainState, arrays: dict[str, Any]) -> TrainState:
-    key = arrays["key"]
-    if jnp.issubdtype(state.key.dtype, jax.dtypes.prng_key):
-        key = jax.random.wrap_key_data(key, impl=jax.random.key_impl(state.key))
-    return state.replace(**(arrays | {"key": key}))
+    def like(old: Any, new: jax.Array) -> jax.Array:
+        # What is read back is committed to its device; computing with it would compile anew.
+        if isinstance(old, jax.Array) and not old.committed:
+            new = jnp.array(np.asarray(new))
+        return jax.random.wrap_key_data(new, impl=jax.random.key_impl(old)) if _is_key(old) else new
+
+    return state.replace(
+        **{name: jax.tree.map(like, getattr(state, name), new) for name, new in arrays.items()}
+    )
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _leaves(tree: Any) -> list[tuple[str, np.ndarray]]:
@@ -210,13 +255,28 @@ def _shapes(tree: Any) -> dict[str, str]:
     return {jax.tree_util.keystr(p): f"{leaf.dtype}{list(leaf.shape)}" for p, leaf in pairs}
 
 
+def _checksum(leaf: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data)
+
+
+def _text_checksum(facts: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(facts, sort_keys=True).encode())
+
+
 def _encode(stream: Any) -> Any:
+    """Make a stream's position JSON-able."""
     if isinstance(stream, bytes):
         return {"base64": base64.b64encode(stream).decode()}
-    return stream
+    if isinstance(stream, dict):
+        return {key: _encode(value) for key, value in stream.items()}
+    if isinstance(stream, list | tuple):
+        return [_encode(value) for value in stream]
+    return stream.item() if isinstance(stream, np.generic) else stream
 
 
 def _decode(stream: Any) -> Any:
-    if isinstance(stream, dict) and set(stream) == {"base64"}:
-        return base64.b64decode(stream["base64"])
-    return stream
+    if isinstance(stream, dict):
+        if set(stream) == {"base64"}:
+            return base64.b64decode(stream["base64"])
+        return {key: _decode(value) for key, value in stream.items()}
+    return [_decode(value) for value in stream] if isinstance(stream, list) else stream

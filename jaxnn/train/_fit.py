@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn._check import describe, require, require_positive
+from jaxnn._check import describe, require, require_count
 from jaxnn.train._checkpoint import Checkpoints
-from jaxnn.train._evaluate import evaluate
+from jaxnn.train._evaluate import common_length, evaluate, take
 from jaxnn.train._progress import Progress
 from jaxnn.train._state import TrainState
 from jaxnn.train._step import Metrics, PerExample, Step
@@ -30,6 +30,8 @@ Record = dict[str, float]
 # a request to stop is heard.
 MAX_DISPATCH = 256
 DISPATCH_SECONDS = 0.5
+# Batches of a stream that wait on the device at the most.
+MAX_QUEUE = 16
 
 
 class Stream(Protocol):
@@ -79,20 +81,22 @@ def fit(
     """Run a step until the state has made ``steps`` updates.
 
     Args:
-      state: where to start; consumed if ``step`` donates, so use the returned one.
+      state: where to start; consumed, so use the returned one.
       step: ``(state, batch) -> (state, metrics)``, traceable by JAX; ours or your own.
       data: arrays ``(x, y)`` with examples along the first axis, which are kept on the device,
         shuffled each epoch (a last incomplete batch is left out) and indexed there; or an
-        iterator of batches (a grain iterator, a generator).
+        iterator of batches: a grain iterator, whose position is saved and continued, or a
+        generator, which has none and must be advanced by hand before resuming.
       steps: value of ``state.step`` to stop at, so that the same call resumes a run.
       batch_size: examples per step; needed for arrays, not taken for iterators.
-      seed: seed of the order of the examples.
+      seed: seed of the order of the examples, in [0, 2**63).
       record_every: steps between records; a record holds the metrics' means since the last.
       evaluation: arrays ``(x, y)`` to evaluate on.
       evaluation_metrics: per-example functions averaged over ``evaluation``; they appear in
         records with the prefix ``test_``.
       evaluate_every: steps between evaluations; at the end only if ``None``.
-      checkpoints: where to save; always saves at the end and when asked to stop.
+      checkpoints: where to save; always saves at the end and when asked to stop. Must hold
+        none of a later step than the state's.
       checkpoint_every: steps between saves; at the end only if ``None``.
       position: what :meth:`Checkpoints.restore` gave with the state, to go on from there.
       on_record: called with each record as it is made.
@@ -104,19 +108,30 @@ def fit(
       training so far) and the metrics.
 
     Raises:
-      ValueError: an option is out of range, the arrays disagree in length, the batch is larger
-        than the data, or the state has already made ``steps`` updates.
+      ValueError: an option is out of range or needs another, the arrays disagree in length, the
+        batch is larger than the data, the stream ends early, the state has already made
+        ``steps`` updates, or ``checkpoints`` has later ones.
     """
     done = int(state.step)
-    _check_options(steps, done, batch_size, record_every, evaluate_every, checkpoint_every)
+    counts = {
+        "steps": steps,
+        "batch_size": batch_size,
+        "record_every": record_every,
+        "evaluate_every": evaluate_every,
+        "checkpoint_every": checkpoint_every,
+    }
+    require_count("fit", **{k: v for k, v in counts.items() if v is not None})
+    _check_start(done, steps, checkpoints)
+    _check_pairs(evaluation, evaluation_metrics, evaluate_every, checkpoints, checkpoint_every)
     position = Position() if position is None else position
     if hasattr(data, "__next__"):
         require(batch_size is None, "fit", "batch_size", batch_size, "None: the iterator batches")
         feed: _Arrays | _Iterator = _Iterator(step, data, position.stream)
     else:
         feed = _Arrays(step, data, batch_size, seed)
-    due = _Due(steps, record_every, evaluate_every, checkpoint_every if checkpoints else None)
-    history = position.history
+    due = _Due(steps, record_every, evaluate_every, checkpoint_every)
+    evaluation = jax.tree.map(jnp.asarray, evaluation)  # to the device once
+    history = list(position.history)
     sums = feed.start_sums(state, position)
     count = position.count
     started = time.perf_counter()
@@ -182,17 +197,10 @@ class _Arrays:
     """Feeds steps from arrays on the device, many steps per dispatch."""
 
     def __init__(self, step: Step, data: Any, batch_size: int | None, seed: int) -> None:
-        leaves = jax.tree.leaves(data)
-        require(bool(leaves), "fit", "data", data, "arrays (x, y) or an iterator of batches")
-        lengths = {getattr(leaf, "shape", ())[:1] for leaf in leaves}
-        require(
-            len(lengths) == 1 and lengths != {()},
-            "fit",
-            "data",
-            [getattr(leaf, "shape", leaf) for leaf in leaves],
-            "arrays of one length along their first axis",
+        loader = hasattr(data, "__iter__") and not isinstance(data, tuple | list | dict)
+        self.examples = common_length(
+            "fit", "data", data, "Is it a loader? Pass iter(data)." if loader else ""
         )
-        self.examples = leaves[0].shape[0]
         if batch_size is None:
             raise ValueError("fit: `batch_size` is None; it needs a number when `data` is arrays.")
         require(
@@ -202,6 +210,7 @@ class _Arrays:
             batch_size,
             f"a number from 1 to {self.examples}, the number of examples",
         )
+        require(0 <= seed < 2**63, "fit", "seed", seed, "a number in [0, 2**63)")
         self.step, self.batch_size, self.seed = step, batch_size, seed
         self.data = jax.tree.map(jnp.asarray, data)
         self.per_epoch = self.examples // batch_size
@@ -255,7 +264,7 @@ class _Iterator:
 
     def start_sums(self, state: TrainState, position: Position) -> Metrics:
         before = self.position()
-        self.pending = self._next()
+        self.pending = self._next(int(state.step))
         sums = _start_sums(self.step, state, self.pending, position)
         # The batch looked at belongs to the first step; a save before it must not skip it.
         self.before_pending = before
@@ -264,22 +273,24 @@ class _Iterator:
     def run(
         self, state: TrainState, sums: Metrics, done: int, most: int
     ) -> tuple[TrainState, Metrics, int]:
-        del done
         started, ran = time.perf_counter(), 0
         while ran < most and time.perf_counter() - started < DISPATCH_SECONDS:
-            batch = self.pending if self.pending is not None else self._next()
+            batch = self.pending if self.pending is not None else self._next(done + ran)
             self.pending = None
             state, sums = self.add(state, sums, batch)
             ran += 1
+            if ran % MAX_QUEUE == 0:
+                jax.block_until_ready(sums)
         jax.block_until_ready(sums)
         return state, sums, ran
 
-    def _next(self) -> Any:
+    def _next(self, done: int) -> Any:
         try:
             return next(self.stream)
         except StopIteration:
             raise ValueError(
-                "fit: `data` ended before `steps` were made; repeat the stream, or ask for fewer."
+                f"fit: `data` ended after {done} updates, before `steps` were made; repeat the "
+                "stream, or ask for fewer."
             ) from None
 
     def position(self) -> Any:
@@ -292,6 +303,16 @@ def _start_sums(step: Step, state: TrainState, batch: Any, position: Position) -
     shapes = jax.eval_shape(step, state, batch)[1]
     for name, shape in shapes.items():
         require(shape.shape == (), "fit", f"metrics[{name!r}]", shape.shape, "one number, shape ()")
+        require(name not in ("step", "seconds"), "fit", "metrics", name, "another name")
+    if position.count:
+        require(
+            set(position.sums) == set(shapes),
+            "fit",
+            "position",
+            sorted(position.sums),
+            f"sums of the metrics that the step gives, {sorted(shapes)}",
+            "Was the run started with other metrics?",
+        )
     return {name: jnp.asarray(position.sums.get(name, 0.0), jnp.float32) for name in sorted(shapes)}
 
 
@@ -307,8 +328,7 @@ def _program(step: Step) -> Callable[..., tuple[TrainState, Metrics]]:
         state: TrainState, sums: Metrics, data: Any, rows: jax.Array, count: jax.Array
     ) -> tuple[TrainState, Metrics]:
         def body(i: jax.Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
-            batch = jax.tree.map(lambda leaf: leaf[rows[i]], data)
-            state, metrics = step(carry[0], batch)
+            state, metrics = step(carry[0], take(data, rows[i]))
             return state, _add(carry[1], metrics)
 
         return jax.lax.fori_loop(0, count, body, (state, sums))
@@ -332,21 +352,7 @@ def _permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
     return generator.permutation(examples).astype(np.int32)
 
 
-def _check_options(
-    steps: int,
-    done: int,
-    batch_size: int | None,
-    record_every: int,
-    evaluate_every: int | None,
-    checkpoint_every: int | None,
-) -> None:
-    require_positive("fit", steps=steps, record_every=record_every)
-    optional = {
-        "batch_size": batch_size,
-        "evaluate_every": evaluate_every,
-        "checkpoint_every": checkpoint_every,
-    }
-    require_positive("fit", **{k: v for k, v in optional.items() if v is not None})
+def _check_start(done: int, steps: int, checkpoints: Checkpoints | None) -> None:
     require(
         done < steps,
         "fit",
@@ -355,6 +361,33 @@ def _check_options(
         f"a number above {done}, the updates the state has already made",
         "`steps` counts from the state's beginning.",
     )
+    # Otherwise a later resume would continue the other run.
+    later = [step for step in checkpoints.steps() if step > done] if checkpoints else []
+    if checkpoints and later:
+        raise ValueError(
+            f"fit: `checkpoints` has steps {later} in {checkpoints.folder}; the state has made "
+            f"{done} updates. Continue from the newest with `checkpoints.restore(state)`, or "
+            "use another folder."
+        )
+
+
+def _check_pairs(
+    evaluation: Any,
+    evaluation_metrics: Mapping[str, PerExample] | None,
+    evaluate_every: int | None,
+    checkpoints: Checkpoints | None,
+    checkpoint_every: int | None,
+) -> None:
+    """Refuse options that would silently do nothing."""
+    needs = (
+        ("evaluation", evaluation, "evaluation_metrics", evaluation_metrics or None),
+        ("evaluation_metrics", evaluation_metrics or None, "evaluation", evaluation),
+        ("evaluate_every", evaluate_every, "evaluation", evaluation),
+        ("checkpoint_every", checkpoint_every, "checkpoints", checkpoints),
+    )
+    for name, value, other, companion in needs:
+        if value is not None and companion is None:
+            raise ValueError(f"fit: `{name}` is given without `{other}`; it needs both or none.")
 
 
 def epochs_to_steps(epochs: float, examples: int, batch_size: int) -> int:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,15 +54,24 @@ class Run:
         write_text(self.metrics, "".join(json.dumps(dict(r)) + "\n" for r in records))
 
     def records(self) -> list[dict[str, Any]]:
-        """Read ``metrics.jsonl``; a last line cut short by a kill is left out."""
+        """Read ``metrics.jsonl``; a last line cut short by a kill is left out.
+
+        Warns:
+          UserWarning: a line before the last cannot be read; it is left out too.
+        """
         if not self.metrics.is_file():
             return []
         found = []
-        for line in self.metrics.read_text().splitlines():
+        lines = self.metrics.read_text(errors="replace").splitlines()
+        for number, line in enumerate(lines, 1):
             try:
                 found.append(json.loads(line))
             except json.JSONDecodeError:
-                break
+                if number < len(lines):
+                    warnings.warn(
+                        f"{self.metrics}: line {number} cannot be read and is left out",
+                        stacklevel=2,
+                    )
         return found
 
     @contextlib.contextmanager
@@ -99,7 +109,7 @@ def create_run(folder: str | Path, config: Mapping[str, Any]) -> Run:
     plain: dict[str, Any] = json.loads(json.dumps(dict(config)))
     made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        (made / "config.json").write_text(json.dumps(plain, indent=2) + "\n")
+        write_text(made / "config.json", json.dumps(plain, indent=2) + "\n")
         made.chmod(0o755)
         try:
             made.rename(folder)

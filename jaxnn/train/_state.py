@@ -1,5 +1,7 @@
 """The training state: everything a step reads and writes, as one pytree."""
 
+import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -77,25 +79,49 @@ def create_state(
             0 < ema_decay < 1, "create_state", "ema_decay", ema_decay, "a number in (0, 1) or None"
         )
 
-    def make(key: jax.Array, example: Any) -> TrainState:
-        init_key, run_key = jax.random.split(key)
-        variables = dict(model.init(init_key, example))
-        params = variables.pop("params", {})
-        return TrainState(
-            step=jnp.zeros((), jnp.int32),
-            apply_fn=model.apply,
-            params=params,
-            tx=tx,
-            opt_state=tx.init(params),
-            key=run_key,
-            collections={k: v for k, v in variables.items() if k not in TRANSIENT},
-            ema=None if ema_decay is None else params,
-            ema_decay=ema_decay,
-        )
-
-    # One program for all initialisers; its outputs share no buffers, so all can be donated.
-    state = jax.jit(make)(key, example)
+    state = _make(_Recipe(model, tx, ema_decay), key, example)
     require(
         bool(jax.tree.leaves(state.params)), "create_state", "model", model, "parameters to train"
     )
     return state
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Recipe:
+    """What a state is made from, compared by identity: a model need not be hashable."""
+
+    model: nn.Module
+    tx: optax.GradientTransformation
+    ema_decay: float | None
+
+    def __hash__(self) -> int:
+        return hash((id(self.model), id(self.tx), self.ema_decay))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _Recipe)
+            and self.model is other.model
+            and self.tx is other.tx
+            and self.ema_decay == other.ema_decay
+        )
+
+
+# One program for all initialisers, compiled once for all seeds; its outputs share no buffers,
+# so all can be donated.
+@functools.partial(jax.jit, static_argnums=0)
+def _make(recipe: _Recipe, key: jax.Array, example: Any) -> TrainState:
+    model, tx = recipe.model, recipe.tx
+    init_key, run_key = jax.random.split(key)
+    variables = dict(model.init(init_key, example))
+    params = variables.pop("params", {})
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        apply_fn=model.apply,
+        params=params,
+        tx=tx,
+        opt_state=tx.init(params),
+        key=run_key,
+        collections={k: v for k, v in variables.items() if k not in TRANSIENT},
+        ema=None if recipe.ema_decay is None else params,
+        ema_decay=recipe.ema_decay,
+    )

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from jaxnn._check import require, require_positive
+from jaxnn._check import require, require_count
 from jaxnn.train._policy import Policy
 from jaxnn.train._state import TrainState
 
@@ -51,7 +51,7 @@ def make_step(
     """
     reported = dict(metrics or {})
     require("loss" not in reported, "make_step", "metrics", reported, "names other than 'loss'")
-    require_positive("make_step", accumulate_steps=accumulate_steps)
+    require_count("make_step", accumulate_steps=accumulate_steps)
 
     def objective(
         params: PyTree, state: TrainState, collections: dict, batch: Any, key: jax.Array

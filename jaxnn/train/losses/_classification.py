@@ -51,7 +51,9 @@ def cross_entropy(
         # The mean over classes of -log softmax, written without a second softmax.
         even = jax.nn.logsumexp(logits, axis=-1) - jnp.mean(logits, axis=-1)
         value = (1 - label_smoothing) * value + label_smoothing * even
-    return value
+    # A label of -1, often meant as "ignore", would index the last class.
+    known = (targets >= 0) & (targets < outputs.shape[-1])
+    return jnp.where(known, value, jnp.nan)
 
 
 def accuracy(

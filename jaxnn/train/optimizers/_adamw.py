@@ -4,7 +4,7 @@ import jax
 import optax
 from jaxtyping import PyTree
 
-from jaxnn._check import require, require_positive
+from jaxnn._check import require, require_count, require_positive
 
 
 def warmup_cosine_adamw(
@@ -26,7 +26,8 @@ def warmup_cosine_adamw(
     Args:
       learning_rate: the peak, reached after warm-up.
       steps: length of the whole schedule, in updates.
-      warmup: share of ``steps`` over which the rate rises linearly from zero, in [0, 1).
+      warmup: share of ``steps`` over which the rate rises linearly from zero, in [0, 1); the
+        first update then has rate zero and only fills the moments.
       final: rate at the end, as a share of the peak, in [0, 1].
       weight_decay: decoupled decay per step, in units of the learning rate.
       clip_norm: largest global gradient norm let through; ``None`` lets all.
@@ -43,14 +44,17 @@ def warmup_cosine_adamw(
     Stochastic Gradient Descent with Warm Restarts" (2016) without restarts.
     """
     where = "warmup_cosine_adamw"
-    require_positive(where, learning_rate=learning_rate, steps=steps)
+    require_positive(where, learning_rate=learning_rate)
+    require_count(where, steps=steps)
     require(0 <= warmup < 1, where, "warmup", warmup, "a share in [0, 1)")
     require(0 <= final <= 1, where, "final", final, "a share in [0, 1]")
     require(weight_decay >= 0, where, "weight_decay", weight_decay, "a number >= 0")
+    require(0 <= b1 < 1, where, "b1", b1, "a number in [0, 1)")
+    require(0 <= b2 < 1, where, "b2", b2, "a number in [0, 1)")
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0 if warmup else learning_rate,
         peak_value=learning_rate,
-        warmup_steps=int(warmup * steps),
+        warmup_steps=round(warmup * steps),
         decay_steps=steps,
         end_value=final * learning_rate,
     )
