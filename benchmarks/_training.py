@@ -76,7 +76,9 @@ def ours_step() -> Step:
     return train.make_step(optax.softmax_cross_entropy_with_integer_labels)
 
 
-def stepping(start: Callable[[], Any], step: Step, batch: Any) -> Work:
+def stepping(
+    start: Callable[[], Any], step: Step, batch: Any, *, witness_steps: int = WITNESS_STEPS
+) -> Work:
     """Make the work of one step, the state going from call to call.
 
     Args:
@@ -84,6 +86,7 @@ def stepping(start: Callable[[], Any], step: Step, batch: Any) -> Work:
         no entry is timed on a network that has converged.
       step: ``(state, batch) -> (state, {"loss": ...})``.
       batch: on the device.
+      witness_steps: how many losses make the witness.
     """
     current = [start()]
 
@@ -96,7 +99,7 @@ def stepping(start: Callable[[], Any], step: Step, batch: Any) -> Work:
 
     def witness() -> np.ndarray:
         state, losses = start(), []
-        for _ in range(WITNESS_STEPS):
+        for _ in range(witness_steps):
             state, metrics = step(state, batch)
             losses.append(float(metrics["loss"]))
         return np.asarray(losses)
