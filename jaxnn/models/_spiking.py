@@ -96,7 +96,8 @@ class SpikingMLP(nn.Module):
                 x = spiking.direct_encode(x, self.steps, time_axis=0)
             x = self.neuron(time_axis=0, name=f"neuron_{i}")(x)
             self.sow("intermediates", f"spikes_{i}", jnp.moveaxis(x, 0, 1))
-            if self.rate_weight:
+            # Not when initialising, so that what is sown never becomes part of a train state.
+            if self.rate_weight and not self.is_initializing():
                 penalty = spiking.spike_rate_penalty(x, target=self.rate_target)
                 self.sow("losses", "spike_rate", self.rate_weight * penalty)
         x = self.dense(outputs, name=f"dense_{len(hidden)}", **options)(x)

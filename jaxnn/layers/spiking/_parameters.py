@@ -92,17 +92,7 @@ def threshold_parameter(
 
 def _unit_parameter(module: nn.Module, name: str, start, units: int) -> jax.Array:
     dtype = getattr(module, "param_dtype", jnp.float32)
-    value = module.param(name, start, (units,), dtype)
-    where = type(module).__name__
-    require(
-        value.shape == (units,),
-        where,
-        name,
-        value,
-        f"shape ({units},) for these inputs",
-        "Was the module initialised for another width?",
-    )
-    return value
+    return module.param(name, start, (units,), dtype)
 
 
 def _float32(value: jax.Array) -> jax.Array:

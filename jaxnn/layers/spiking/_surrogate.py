@@ -32,7 +32,6 @@ The default slopes of all six give a derivative of one, or nearly, at the thresh
 
 import math
 from collections.abc import Callable
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -45,17 +44,9 @@ from jaxnn._numeric import accumulation_dtype
 SpikeFunction = Callable[[jax.Array], jax.Array]
 
 
-class SlopedSpikeFunction(Protocol):
-    """A spike function whose bump narrows with ``slope``."""
-
-    def __call__(self, x: jax.Array, *, slope: float | jax.Array = 1.0) -> jax.Array:
-        """Return spikes for the distances ``x`` from the threshold."""
-        ...
-
-
 def surrogate(
     derivative: Callable[[jax.Array, jax.Array], jax.Array], *, name: str = "surrogate"
-) -> SlopedSpikeFunction:
+) -> Callable[..., jax.Array]:
     r"""Make a spike function from the derivative to use in place of the true one.
 
     .. math:: s = [x > 0], \qquad \frac{ds}{dx} := d(x, k)
