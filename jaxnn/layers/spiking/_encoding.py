@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxnn._check import require, require_array, require_key
+from jaxnn._numeric import accumulation_dtype
 
 
 def rate_encode(
@@ -41,7 +42,7 @@ def rate_encode(
     require_key("rate_encode", key)
     _require_encoding("rate_encode", x, steps, time_axis)
     # Drawn in float32 or wider: bfloat16 uniforms are multiples of 1/128.
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    wide = x.astype(accumulation_dtype(x.dtype))
     shape = (steps, *x.shape)
     spikes = jax.random.uniform(key, shape, wide.dtype) < jnp.broadcast_to(wide, shape)
     return jnp.moveaxis(spikes, 0, time_axis).astype(x.dtype)
@@ -74,7 +75,7 @@ def latency_encode(
       [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
     """
     _require_encoding("latency_encode", x, steps, time_axis)
-    late = 1 - jnp.clip(x.astype(jnp.promote_types(x.dtype, jnp.float32)), 0, 1)
+    late = 1 - jnp.clip(x.astype(accumulation_dtype(x.dtype)), 0, 1)
     shape = (steps, *x.shape)
     firing = jnp.broadcast_to(jnp.round(late * (steps - 1)).astype(jnp.int32), shape)
     now = jax.lax.broadcasted_iota(jnp.int32, shape, 0)

@@ -15,7 +15,7 @@ PerUnit = Float[Array, " units"] | Float[Array, ""] | float
 
 def wide_dtype(*arrays: jax.Array):
     """Give the dtype in which a step over these arrays computes: float32 or wider."""
-    return accumulation_dtype(jnp.result_type(*(array.dtype for array in arrays)))
+    return max((accumulation_dtype(array.dtype) for array in arrays), key=lambda d: d.itemsize)
 
 
 def require_state(where: str, drive: jax.Array, init: str, **fields: jax.Array) -> None:
