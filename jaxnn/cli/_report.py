@@ -1,11 +1,24 @@
-"""The report: every run's numbers, curves and figures on one self-contained page."""
+"""The report: every run's numbers, curves and figures on one self-contained page.
+
+The page loads nothing and runs no scripts. Figures are drawn once, for white paper; on the
+page their inks become the page's colours, so that they are read in the dark as in print.
+"""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import datetime
+import importlib.resources
+import os
+import platform
+import re
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from jaxnn.cli._analysis import ModelAnalysis
+from jaxnn.analysis import visualization
+from jaxnn.cli._analysis import LABELS, FigureEntry, ModelAnalysis
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -13,23 +26,24 @@ class Run:
     """What the report says of one trained model.
 
     Attributes:
-      name: the run's name, unique in the report, e.g. ``"kan"``.
-      model: the model's name as people say it, e.g. ``"KAN"``.
+      name: the run's name, unique in the report, e.g. ``"KAN"``.
+      model: the class of the model, e.g. ``"KAN"``; known ones are described in the page.
       dataset: the data it was trained on.
-      task: whether ``metrics`` speak of accuracy or of error.
       config: every option it was trained with, plain values.
       parameters: how many numbers were learned.
       seconds: wall-clock time of the training, compilation included.
-      steps_per_second: training speed after compilation.
+      steps_per_second: training speed.
       metrics: figures at the end of training, e.g. ``{"test_accuracy": 0.97}``.
-      history: one row a logged step, e.g. ``{"step": 10, "loss": 0.5, "accuracy": 0.8}``.
+      task: whether to speak of accuracy or of error.
+      history: one row a logged step, e.g. ``{"step": 10, "loss": 0.5, "test_accuracy": 0.8}``.
       analysis: measures and figures, made by ``analyze_model``.
+      description: a sentence about the model; a stored one if empty and the model is known.
     """
 
     name: str
     model: str
     dataset: str
-    config: Mapping[str, object]
+    config: Mapping[str, Any]
     parameters: int
     seconds: float
     steps_per_second: float
@@ -37,6 +51,45 @@ class Run:
     task: Literal["classification", "regression"] = "classification"
     history: Sequence[Mapping[str, float]] = ()
     analysis: ModelAnalysis | None = None
+    description: str = ""
+
+
+ABOUT = {
+    "MLP": (
+        "A multi-layer perceptron: every unit sees all of the layer before it, and a fixed "
+        "bend between the layers makes more of it than a straight line. The plainest of "
+        "networks, and the yardstick for the others."
+    ),
+    "KAN": (
+        "A Kolmogorov-Arnold network: each connection carries a curve of its own, learned from "
+        "the data, and the nodes only add up. The curves can be looked at, one by one."
+    ),
+    "SpikingMLP": (
+        "A spiking network: units add up what arrives over time and send a pulse when they have "
+        "enough. Between pulses they are silent, which is what saves energy on the hardware "
+        "made for it."
+    ),
+    "VisionTransformer": (
+        "A vision transformer: the image is cut into patches, and each patch decides by "
+        "attention which of the others to listen to, several times over."
+    ),
+    "Transformer": (
+        "A transformer: each position of the sequence decides by attention which of the others "
+        "to listen to, several times over."
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Column:
+    """A column of the summary: how to find its value, and what to say about it."""
+
+    head: str
+    value: Callable[[Run], float | None]
+    form: Callable[[float], str]
+    best: Callable[[Iterable[float]], float] | None = None
+    meter: bool = False
+    says: str = ""
 
 
 def write_report(
@@ -48,5 +101,321 @@ def write_report(
     runs: Sequence[Run],
     command: str | None = None,
 ) -> Path:
-    """Write the page to ``path``, whole or not at all, and give the path back."""
-    raise NotImplementedError("write_report: being written")
+    """Write the page to ``path``, whole or not at all.
+
+    Args:
+      path: the file; folders above it are made.
+      title: the page's heading.
+      seed: what all randomness came from.
+      machine: what it was measured on, e.g. ``{"cpu": ..., "cores": 2}``.
+      runs: the models, in reading order; names must differ.
+      command: the command that made the page; this process's if ``None``.
+
+    Returns:
+      The path.
+
+    Raises:
+      ValueError: there are no runs, or two of the same name.
+    """
+    import jinja2
+
+    path = Path(path)
+    names = [run.name for run in runs]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(
+            f"write_report: `runs` has the names {names}; it needs one or more, all different."
+        )
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    columns = [c for c in _columns(runs) if any(c.value(run) is not None for run in runs)]
+    page = environment.get_template("report.html").render(
+        title=title,
+        lead=_lead(runs, seed),
+        facts=_facts(machine, runs, seed),
+        columns=columns,
+        runs=[_section(run, index, columns, runs) for index, run in enumerate(runs)],
+        overview=[_drawn(figure) for figure in _overview(runs)],
+        command=command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        versions=_versions(),
+        written=f"Written {datetime.datetime.now().astimezone():%d %B %Y, %H:%M %Z}",
+    )
+    _write_whole(path, page)
+    return path
+
+
+def _template(name: str) -> str:
+    folder = importlib.resources.files("jaxnn.cli") / "templates"
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write beside the target and move into place, so that no reader sees half a page."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(temporary).chmod(0o666 & ~mask)  # temporary files are private, pages are not
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+# --- words and numbers ---------------------------------------------------------------------
+
+
+def percent(value: float) -> str:
+    """Write a share: ``97.2 %``."""
+    return f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
+
+
+def number(value: float) -> str:
+    """Write a number with three significant digits, or whole with separators."""
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    if value != value or abs(value) in (0, float("inf")):
+        return str(value)
+    if 1e-3 <= abs(value) < 1e3:
+        digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+        return f"{value:.{digits if abs(value) >= 0.1 else 4}f}"
+    if abs(value) >= 1e3:
+        return number(round(value))
+    return f"{value:.1e}"
+
+
+def seconds(value: float) -> str:
+    """Write a duration: ``8.3 s``, ``2 min 5 s``."""
+    if value < 99.95:
+        return f"{value:.1f}\N{NO-BREAK SPACE}s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes}\N{NO-BREAK SPACE}min {rest}\N{NO-BREAK SPACE}s"
+
+
+def _measure(name: str) -> Callable[[Run], float | None]:
+    def value(run: Run) -> float | None:
+        found = run.metrics.get(name, run.metrics.get(name.removeprefix("test_")))
+        if found is None and run.analysis is not None:
+            found = run.analysis.measures.get(name)
+        return float(found) if isinstance(found, int | float) else None
+
+    return value
+
+
+def _columns(runs: Sequence[Run]) -> list[_Column]:
+    compare = len(runs) > 1
+    labelled = [
+        _Column(label.short, _measure(name), percent if label.share else number, says=label.says)
+        for name, label in LABELS.items()
+        if label.summary
+    ]
+    error = _Column("test error", _measure("test_error"), number, min if compare else None)
+    loss = _Column("test loss", _measure("test_loss"), number, min if compare else None)
+    regression = all(run.task == "regression" for run in runs)
+    return [
+        _Column(
+            "test accuracy",
+            _measure("test_accuracy"),
+            percent,
+            max if compare else None,
+            meter=True,
+            says="How many examples that were never trained on are named correctly.",
+        ),
+        *([error, loss] if regression else []),
+        _Column(
+            "parameters",
+            lambda run: run.parameters,
+            number,
+            min if compare else None,
+            says="How many numbers were learned from the data.",
+        ),
+        _Column(
+            "training",
+            lambda run: run.seconds,
+            seconds,
+            min if compare else None,
+            says="Wall-clock time, with the compilation, which a second run has behind it.",
+        ),
+        _Column("steps / s", lambda run: run.steps_per_second, number, max if compare else None),
+        *labelled,
+    ]
+
+
+def _lead(runs: Sequence[Run], seed: int) -> str:
+    data = sorted({run.dataset for run in runs})
+    what = f"{len(runs)} models" if len(runs) > 1 else f"One model, {runs[0].name},"
+    return (
+        f"{what} trained on {' and '.join(data)} from seed {seed}, then taken apart: how well "
+        f"{'they do' if len(runs) > 1 else 'it does'}, what {'they look' if len(runs) > 1 else 'it looks'} "
+        f"at, and how much of {'them' if len(runs) > 1 else 'it'} is at work."
+    )
+
+
+def _facts(machine: str | Mapping[str, object], runs: Sequence[Run], seed: int) -> list[str]:
+    facts = [machine] if isinstance(machine, str) else [f"{k} {v}" for k, v in machine.items()]
+    trained = sum(run.seconds for run in runs)
+    return [f"seed {seed}", f"{seconds(trained)} of training", *facts]
+
+
+def _versions() -> list[str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = [f"Python {platform.python_version()}"]
+    for package in ("jaxnn", "jax", "flax", "optax", "numpy"):
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+# --- sections ------------------------------------------------------------------------------
+
+
+def _section(
+    run: Run, index: int, columns: Sequence[_Column], runs: Sequence[Run]
+) -> dict[str, object]:
+    measures = run.analysis.measures if run.analysis else {}
+    slug = re.sub(r"[^a-z0-9]+", "-", run.name.lower()).strip("-")
+    figures = list(run.analysis.figures) if run.analysis else []
+    scalars = [(n, v) for n, v in measures.items() if isinstance(v, int | float)]
+    scalars = [(n, v) for n, v in run.metrics.items() if n not in dict(scalars)] + scalars
+    return {
+        "name": run.name,
+        "anchor": f"run-{index}-{slug}",
+        "about": run.description or _about(run.model),
+        "cells": [_cell(column, run, runs) for column in columns],
+        "tiles": [
+            {"label": column.head, "text": column.form(value)}
+            for column in columns[:5]
+            if (value := column.value(run)) is not None
+        ],
+        "figures": [_drawn(figure) for figure in figures],
+        "scalars": [{"label": _label(n), "text": _text(n, v)} for n, v in scalars],
+        "tables": [_table(n, v) for n, v in measures.items() if isinstance(v, Mapping) and v],
+        "config": _flat(run.config),
+    }
+
+
+def _about(model: str) -> str:
+    """Find the words for a model by its name, however it is written."""
+    known = {name.lower(): words for name, words in ABOUT.items()}
+    known |= {"spiking": ABOUT["SpikingMLP"], "vit": ABOUT["VisionTransformer"]}
+    return known.get(re.sub(r"[^a-z]", "", model.lower()), "")
+
+
+def _flat(config: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
+    """List nested options under dotted names."""
+    rows: list[tuple[str, str]] = []
+    for name, value in config.items():
+        inner = _flat(value, f"{above}{name}.") if isinstance(value, Mapping) else None
+        rows += inner if inner is not None else [(f"{above}{name}", _plain(value))]
+    return rows
+
+
+def _cell(column: _Column, run: Run, runs: Sequence[Run]) -> dict[str, object]:
+    value = column.value(run)
+    if value is None:
+        return {"text": "", "best": False, "meter": None}
+    others = [v for r in runs if (v := column.value(r)) is not None]
+    best = column.best is not None and len(others) > 1 and value == column.best(others)
+    meter = f"{100 * min(max(value, 0), 1):.1f}" if column.meter else None
+    return {"text": column.form(value), "best": best, "meter": meter}
+
+
+def _label(name: str) -> str:
+    return LABELS[name].label if name in LABELS else name.replace("_", " ")
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return _plain(value)
+    share = LABELS[name].share if name in LABELS else "accuracy" in name
+    return percent(value) if share else number(value)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(v) for v in value) or "none"
+    return str(value)
+
+
+def _table(name: str, rows: Mapping[str, object]) -> dict[str, object]:
+    """Make a table of nested measures: one row a layer or method, one column a measure."""
+    nested = {k: v if isinstance(v, Mapping) else {name: v} for k, v in rows.items()}
+    heads = list(dict.fromkeys(column for row in nested.values() for column in row))
+    return {
+        "title": _label(name),
+        "heads": [LABELS[h].short if h in LABELS else _label(h) for h in heads],
+        "rows": [
+            {"label": label, "texts": [_text(h, row[h]) if h in row else "–" for h in heads]}
+            for label, row in nested.items()
+        ],
+    }
+
+
+def _overview(runs: Sequence[Run]) -> list[FigureEntry]:
+    """Draw all runs in one picture, if there are several with a history of tests."""
+    name = "test_accuracy"
+    curves = {run.name: visualization.curve(run.history, name) for run in runs}
+    curves = {label: c for label, c in curves.items() if len(c[0]) > 1}
+    if len(curves) < 2:
+        return []
+    figure = visualization.compare_curves(curves, ylabel="")
+    caption = (
+        "Accuracy on examples kept apart from training, while training went on. Steep at the "
+        "left means fast to learn; high at the right means good in the end. Steps are not "
+        "seconds: how long one takes is in the table."
+    )
+    title = "Who learns how fast"
+    svg = visualization.to_svg(figure, description=f"{title}: test accuracy over training steps")
+    return [FigureEntry(title=title, caption=caption, svg=svg)]
+
+
+# --- figures in the page -------------------------------------------------------------------
+
+_STYLE = re.compile(r'style="([^"]*)"')
+
+
+def _drawn(figure: FigureEntry) -> dict[str, object]:
+    """Fit a figure to the page: its colours, and its size from a phone's to its own."""
+    import markupsafe
+
+    return {
+        "title": figure.title,
+        "caption": figure.caption,
+        "svg": markupsafe.Markup(inline(figure.svg)),
+    }
+
+
+def inline(svg: str) -> str:
+    """Rewrite a standalone SVG for a page: page colours, no namespaces, a fluid width.
+
+    A figure shrinks to three quarters of its size on a narrow screen, where its letters can
+    still be read, and scrolls in its own box below that.
+    """
+
+    def recolor(match: re.Match[str]) -> str:
+        style = match.group(1)
+        for name, ink in visualization.INKS.items():
+            style = style.replace(ink, f"var(--{name},{ink})")
+        return f'style="{style}"'
+
+    svg = _STYLE.sub(recolor, svg)
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg, count=2)
+    width = re.search(r' width="([\d.]+)pt"', svg)
+    points = float(width.group(1)) if width else 320.0
+    pixels = points * 96 / 72
+    svg = re.sub(r' (?:width|height)="[\d.]+pt"', "", svg, count=2)
+    fluid = f"width:{pixels:.0f}px;max-width:100%;min-width:{0.75 * pixels:.0f}px;"
+    return svg.replace('style="font-family', f'style="{fluid}font-family', 1)

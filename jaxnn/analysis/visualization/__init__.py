@@ -22,10 +22,12 @@ from jaxnn.analysis.visualization._curves import (
 from jaxnn.analysis.visualization._kan import kan_edges as kan_edges
 from jaxnn.analysis.visualization._kan import kan_network as kan_network
 from jaxnn.analysis.visualization._spiking import spike_raster as spike_raster
+from jaxnn.analysis.visualization._style import INKS as INKS
 from jaxnn.analysis.visualization._style import style as style
 from jaxnn.analysis.visualization._svg import to_svg as to_svg
 
 __all__ = [
+    "INKS",
     "attention_maps",
     "attribution_panels",
     "color_scale",

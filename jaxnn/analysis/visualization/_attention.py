@@ -103,7 +103,7 @@ def attention_maps(
                     fontsize=6,
                 )
     end = len(arrays) * (tall + down)
-    axes.text(0.5, end - down + 0.03, "key", ha="center", va="top", fontsize=7, color=MUTED)
+    axes.text(0, end - down + 0.03, "key", ha="left", va="top", fontsize=7, color=MUTED)
     axes.set_xlim(-0.02, heads * (1 + across) - across + 0.02)
     axes.set_ylim(end, -0.02)
     axes.set_aspect("equal", anchor="NW")

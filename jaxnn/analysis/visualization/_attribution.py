@@ -18,12 +18,16 @@ from jaxnn.analysis.visualization._style import (
     MUTED,
     RULE,
     SEQUENTIAL,
+    SERIES,
     VERMILION,
     bare,
     canvas,
     styled,
     text_width,
 )
+
+# Low to high, for points: blue over grey to orange, apart in lightness on white and on black.
+SHADES = ("#1f6fb5", "#6fa3cf", "#a0a7b1", "#e2a05a", "#c85a00")
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -257,8 +261,6 @@ def feature_bars(
         right=0.2,
         top=0.1 + 0.18 * len(values),
     )
-    from jaxnn.analysis.visualization._style import SERIES
-
     thick = 0.8 / len(values)
     for index, (name, row) in enumerate(zip(values, table, strict=True)):
         at = np.arange(len(shown)) + (index - (len(values) - 1) / 2) * thick
@@ -297,7 +299,8 @@ def feature_swarm(
       axes: where to draw.
 
     Returns:
-      The figure; one scatter a feature, strongest first, at heights 0, 1, ...
+      The figure; features are at heights 0, 1, ... strongest first; each has one line of points
+      a shade, labelled ``feature shade``.
     """
     where = "feature_swarm"
     a, v = np.asarray(attributions, np.float64), np.asarray(values, np.float64)
@@ -322,17 +325,20 @@ def feature_swarm(
     axes.axvline(0, color=MUTED, linewidth=0.7)
     for row, feature in enumerate(order):
         rank = np.argsort(np.argsort(v[:, feature], kind="stable")) / max(len(v) - 1, 1)
-        axes.scatter(
-            a[:, feature],
-            row + _spread(a[:, feature]),
-            c=rank,
-            cmap="viridis",
-            vmin=0,
-            vmax=1,
-            s=7,
-            linewidths=0,
-            alpha=0.9,
-        )
+        height = row + _spread(a[:, feature])
+        # A few shades, one artist each: a colour a point would write a style a point.
+        shade = np.minimum((rank * len(SHADES)).astype(int), len(SHADES) - 1)
+        for index, color in enumerate(SHADES):
+            axes.plot(
+                a[shade == index, feature],
+                height[shade == index],
+                linestyle="",
+                marker="o",
+                markersize=2.7,
+                markeredgewidth=0,
+                color=color,
+                label=f"{names[feature]} {index}",
+            )
     axes.set_yticks(range(len(shown)), shown)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_ylim(len(shown) - 0.4, -0.6)
@@ -341,7 +347,7 @@ def feature_swarm(
     axes.text(
         1,
         1.01,
-        "colour: value of the feature, dark = low, yellow = high",
+        "colour: the feature is low (blue) to high (orange)",
         transform=axes.transAxes,
         ha="right",
         va="bottom",

@@ -47,8 +47,8 @@ def learning_curves(
     Args:
       history: rows with ``step`` and any of ``loss``, ``test_loss``, ``accuracy``,
         ``test_accuracy`` and so on; a row need not have all.
-      panels: the quantities; every name whose test value is there too if ``None``, else
-        ``loss``. A loss above zero gets a logarithmic axis.
+      panels: the quantities; ``loss`` and all that were tested if ``None``. Losses above zero
+        get a logarithmic axis.
       axes: where to draw, one a panel.
 
     Returns:
@@ -57,8 +57,9 @@ def learning_curves(
     where = "learning_curves"
     names = {key for row in history for key in row} - {"step"}
     if panels is None:
-        pairs = sorted(n for n in names if f"test_{n}" in names)
-        panels = sorted(pairs, key=lambda n: (n != "loss", n != "accuracy", n)) or ["loss"]
+        shown = {name.removeprefix("test_") for name in names if name.startswith("test_")}
+        shown |= {"loss"} & names
+        panels = sorted(shown, key=lambda n: (n != "loss", n != "accuracy", n)) or ["loss"]
     for name in panels:
         require(
             name in names or f"test_{name}" in names,
@@ -177,6 +178,7 @@ def compare_curves(
     ylabel: str = "test accuracy",
     xlabel: str = "training steps",
     percent: bool = True,
+    small: bool = False,
     axes: "Axes | None" = None,
 ) -> "Figure":
     """Draw one line a run, named at its end.
@@ -186,6 +188,7 @@ def compare_curves(
       ylabel: what the values are, shown as the title.
       xlabel: what the steps are.
       percent: whether the values are shares, to be shown as percentages up to 100.
+      small: for a column, not for the width of a page.
       axes: where to draw.
 
     Returns:
@@ -193,7 +196,12 @@ def compare_curves(
     """
     require(bool(curves), "compare_curves", "curves", curves, "at least one run")
     figure, axes = canvas(
-        axes, 6.4, 2.9, right=0.2 + text_width(list(curves)), top=0.35, left=0.55
+        axes,
+        4.5 if small else 6.4,
+        2.5 if small else 2.9,
+        right=0.12 + text_width(list(curves), 7.4),
+        top=0.3 if ylabel else 0.15,
+        left=0.5,
     )
     ends, lowest = [], 1.0
     for index, (name, (steps, values)) in enumerate(curves.items()):

@@ -24,6 +24,18 @@ BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE = (
     "#56b4e9",
     "#e69f00",
 )
+# What a page may replace by its own colours, by name.
+INKS = {
+    "ink": INK,
+    "muted": MUTED,
+    "rule": RULE,
+    "blue": BLUE,
+    "vermilion": VERMILION,
+    "green": GREEN,
+    "purple": PURPLE,
+    "sky": SKY,
+    "orange": ORANGE,
+}
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.6)), (0, (6, 2, 1, 2)), (0, (8, 3)), (0, (3, 1.5)))
 # Blue is against, red is for, white is nothing: RdBu without its yellowish middle.
@@ -34,7 +46,7 @@ SETTINGS: dict[str, Any] = {
     "font.size": 8.5,
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
-    "mathtext.default": "regular",
+    "text.parse_math": False,  # names may hold dollar signs
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.titlesize": 9,

@@ -52,6 +52,7 @@ def to_svg(figure: "Figure", *, description: str = "") -> str:
         element.parentNode.removeChild(element)  # pyright: ignore[reportOptionalMemberAccess]
     _drop_blank_text(root)
     _ungroup(root)
+    _hoist(root)
     root.setAttribute("style", f"font-family: {FONTS}")
     root.setAttribute("role", "img")
     if root.hasAttribute("xmlns:xlink"):
@@ -125,6 +126,27 @@ def _drop_blank_text(node: minidom.Node) -> None:
                 node.removeChild(child)
         else:
             _drop_blank_text(child)
+
+
+def _hoist(node: minidom.Node) -> None:
+    """Write the style and clip that all members of a group share once, on the group."""
+    members = [c for c in node.childNodes if isinstance(c, minidom.Element)]
+    for child in members:
+        _hoist(child)
+    if not isinstance(node, minidom.Element) or node.tagName != "g" or len(members) < 2:
+        return
+    for name in ("style", "clip-path"):
+        values = {member.getAttribute(name) for member in members}
+        value = next(iter(values))
+        # The opacity of a group is not that of its members, where they overlap.
+        opaque = not re.search(r"(^|[; ])opacity:", value)
+        # A clip is measured in the coordinates of what it is written on.
+        placed = any(m.tagName == "use" or m.hasAttribute("transform") for m in members)
+        free = name == "style" or not placed
+        if len(values) == 1 and value and opaque and free and not node.hasAttribute(name):
+            node.setAttribute(name, value)
+            for member in members:
+                member.removeAttribute(name)
 
 
 def _ungroup(node: minidom.Node) -> None:
