@@ -118,7 +118,7 @@ class TransformerBlock(nn.Module):
         else:
             transform = self.feedforward(features=x.shape[-1], name="feedforward", **options)
         # Parts without dropout need not know the word.
-        said = {} if deterministic is None else {"deterministic": deterministic}
+        said: dict[str, Any] = {} if deterministic is None else {"deterministic": deterministic}
         silent = not self.has_rng("dropout") if deterministic is None else deterministic
         for name, part in (("attention", attend), ("feedforward", transform)):
             norm: Any = self.norm(name=f"{name}_norm", **options)
