@@ -4,9 +4,10 @@ The tables come with scikit-learn, the text with Python. Each split is fixed.
 """
 
 import difflib
+import os
 import sysconfig
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +93,7 @@ def stdlib_text(limit: int | None = None) -> Dataset:
     if limit is not None and limit < 20:
         raise ValueError(f"stdlib_text: `limit` is {limit}; it needs at least 20 bytes.")
     root = Path(sysconfig.get_paths()["stdlib"])
-    files = sorted(
-        (path.relative_to(root).as_posix() for path in root.rglob("*.py") if _is_text(path, root)),
-        key=lambda path: (zlib.crc32(path.encode()), path),
-    )
+    files = sorted(_sources(root), key=lambda path: (zlib.crc32(path.encode()), path))
     if len(files) < 2:
         raise ValueError(f"stdlib_text: {root} holds no source files; Python may be zipped.")
     num_test = None if limit is None else limit // 10
@@ -110,13 +108,15 @@ def stdlib_text(limit: int | None = None) -> Dataset:
     )
 
 
-def _is_text(path: Path, root: Path) -> bool:
-    folders = path.relative_to(root).parts[:-1]
+def _sources(root: Path) -> Iterator[str]:
+    """List the library's source files by their paths below ``root``, with forward slashes."""
     foreign = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
-    machine = path.name.startswith("_sysconfigdata") or any(
-        f.startswith("config-") for f in folders
-    )
-    return not foreign.intersection(folders) and not machine and path.is_file()
+    for folder, inner, names in os.walk(root):
+        # Installed packages are not even looked at; there may be thousands.
+        inner[:] = [name for name in inner if name not in foreign and name[:7] != "config-"]
+        for name in names:
+            if name.endswith(".py") and not name.startswith("_sysconfigdata"):
+                yield (Path(folder) / name).relative_to(root).as_posix()
 
 
 def _text(root: Path, files: list[str], limit: int | None) -> Split:

@@ -83,5 +83,11 @@ def grain_loader(
         .to_iter_dataset()
     )
     if worker_count:
+        from absl import flags
+
+        # Grain reads its settings from the command line's flags, which only absl's own
+        # programs parse (grain 0.2.18).
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()
         batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=worker_count))
     return iter(batches)

@@ -1,0 +1,1 @@
+from tests.claims.fake.tiny.holds import CLAIM as CLAIM

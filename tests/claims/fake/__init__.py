@@ -1,0 +1,1 @@
+"""Claims that only the tests have."""

@@ -1,0 +1,1 @@
+HELP = "a private module needs no claim"
