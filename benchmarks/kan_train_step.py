@@ -2,7 +2,7 @@
 
 The plain form evaluates the splines by the recursion of Cox and de Boor, with the functions as
 the last axis, and sums over inputs and functions in one einsum, as the published codes do. The
-limit is the matrix products of ours, forward and backward, without any spline.
+limit is one matrix product a layer, forward and backward, without any spline.
 """
 
 from functools import cache
@@ -97,11 +97,9 @@ def plain() -> Work:
 
 
 def limit() -> Work:
-    pairs = tuple(zip((INPUTS, *FEATURES), FEATURES, strict=False))
-    rows, kernels, cotangents = [], [], []
-    for inputs, outputs in pairs:
-        for inner in (inputs * FUNCTIONS, inputs):
-            rows.append(jnp.ones((BATCH, inner)))
-            kernels.append(jnp.ones((inner, outputs)))
-            cotangents.append(jnp.ones((BATCH, outputs)))
-    return Work(call=training.products(rows, kernels, cotangents, constant=2))
+    # SiLU is one function more: all of a layer in one product.
+    sizes = list(zip((INPUTS, *FEATURES), FEATURES, strict=False))
+    rows = [jnp.ones((BATCH, inputs * (FUNCTIONS + 1))) for inputs, _ in sizes]
+    kernels = [jnp.ones((inputs * (FUNCTIONS + 1), outputs)) for inputs, outputs in sizes]
+    cotangents = [jnp.ones((BATCH, outputs)) for _, outputs in sizes]
+    return Work(call=training.products(rows, kernels, cotangents))
