@@ -11,7 +11,7 @@ a(x)   the attribution that is wrapped
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -28,29 +28,12 @@ STATISTICS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
-class Smoothed(Protocol):
-    """What :func:`smooth` returns: the method, with noise options."""
-
-    def __call__(
-        self,
-        f: Callable[[jax.Array], jax.Array],
-        x: jax.Array,
-        *args: Any,
-        key: jax.Array,
-        stdev: float,
-        samples: int = 25,
-        **options: Any,
-    ) -> jax.Array:
-        """Attribute ``f`` at ``x`` with noise."""
-        ...
-
-
 def smooth(
     method: Callable[..., jax.Array],
     *,
     statistic: Literal["mean", "square", "variance"] = "mean",
     batch_size: int | None = None,
-) -> Smoothed:
+) -> Callable[..., jax.Array]:
     r"""Wrap an attribution method so that it averages over noise added to the example.
 
     .. math:: \bar a(x) = E_ε [a(x + ε)], \quad E_ε [a^2], \quad Var_ε [a]
