@@ -61,14 +61,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _commands(command: str) -> Callable[[Sequence[str]], int]:
-    """Find a command; each imports what it needs when it is called."""
+    """Find a command; each imports what it needs when it is called.
+
+    Their names differ from the submodules', which importing binds in this package.
+    """
     found = {
-        "demo": _demo,
-        "train": _train,
-        "evaluate": _evaluate,
-        "analyze": _analyze,
-        "claims": _claims,
-        "bench": _bench,
+        "demo": _run_demo,
+        "train": _run_train,
+        "evaluate": _run_evaluate,
+        "analyze": _run_analyze,
+        "claims": _run_claims,
+        "bench": _run_bench,
     }.get(command)
     if found is None:
         known = "demo, train, evaluate, analyze, claims, bench"
@@ -77,31 +80,31 @@ def _commands(command: str) -> Callable[[Sequence[str]], int]:
     return found
 
 
-def _demo(argv: Sequence[str]) -> int:
+def _run_demo(argv: Sequence[str]) -> int:
     from jaxnn.cli._demo import DemoOptions, demo
 
     return demo(parse(DemoOptions, argv, prog="jaxnn demo"))
 
 
-def _train(argv: Sequence[str]) -> int:
+def _run_train(argv: Sequence[str]) -> int:
     from jaxnn.cli._train import parse_train, train_command
 
     return train_command(parse_train(argv))
 
 
-def _evaluate(argv: Sequence[str]) -> int:
+def _run_evaluate(argv: Sequence[str]) -> int:
     from jaxnn.cli._evaluate import EvaluateOptions, evaluate_command
 
     return evaluate_command(parse(EvaluateOptions, argv, prog="jaxnn evaluate"))
 
 
-def _analyze(argv: Sequence[str]) -> int:
+def _run_analyze(argv: Sequence[str]) -> int:
     from jaxnn.cli._analyze import AnalyzeOptions, analyze_command
 
     return analyze_command(parse(AnalyzeOptions, argv, prog="jaxnn analyze"))
 
 
-def _claims(argv: Sequence[str]) -> int:
+def _run_claims(argv: Sequence[str]) -> int:
     from jaxnn.cli import _claims as claims
 
     actions = {
@@ -120,7 +123,7 @@ def _claims(argv: Sequence[str]) -> int:
     return action(parse(options, argv[1:], prog=f"jaxnn claims {argv[0]}"))
 
 
-def _bench(argv: Sequence[str]) -> int:
+def _run_bench(argv: Sequence[str]) -> int:
     from jaxnn.cli._bench import BenchOptions, bench
 
     return bench(parse(BenchOptions, argv, prog="jaxnn bench"))

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from jaxnn.cli import _report
-from jaxnn.cli._analysis import ModelAnalysis, analyze_model
+from jaxnn.cli._analysis import LABELS, ModelAnalysis, analyze_model
 from jaxnn.cli._analyze import report_entry
 from jaxnn.cli._models import MODELS
 from jaxnn.cli._parse import UsageError
@@ -128,25 +128,19 @@ def _print_table(summary: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    seconds = summary["seconds"]
-    table = Table(title=f"handwritten digits, seed {summary['seed']}, {seconds:.0f} s in all")
+    title = f"handwritten digits, seed {summary['seed']}, {summary['seconds']:.0f} s in all"
+    table = Table(title=title)
     table.add_column("model")
-    columns = ("test accuracy", "parameters", "seconds", "steps/s", *_MEASURES.values())
-    for name in columns:
-        table.add_column(name, justify="right")
+    measures = {name: label for name, label in LABELS.items() if label.summary}
+    shorts = [label.short for label in measures.values()]
+    for head in ("test accuracy", "parameters", "seconds", "steps/s", *shorts):
+        table.add_column(head, justify="right")
     for row in summary["runs"]:
-        measures = row["analysis"]
-        cells = [
-            f"{100 * row['test_accuracy']:.1f} %",
-            f"{row['parameters']:,}",
-            f"{row['train_seconds']:.1f}",
-            f"{row['steps_per_second']:.0f}",
-        ]
-        for name in _MEASURES:
-            value = measures.get(name)
-            cells.append("-" if value is None else f"{value:.3g}")
+        cells = [f"{100 * row['test_accuracy']:.1f} %", f"{row['parameters']:,}"]
+        cells += [f"{row['train_seconds']:.1f}", f"{row['steps_per_second']:.0f}"]
+        for name, label in measures.items():
+            value = row["analysis"].get(name)
+            shown = "-" if value is None else f"{value:.3g}"
+            cells.append(f"{100 * value:.1f} %" if value is not None and label.share else shown)
         table.add_row(MODELS[row["model"]].title, *cells)
     Console().print(table)
-
-
-_MEASURES: dict[str, str] = {}
