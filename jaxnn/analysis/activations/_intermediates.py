@@ -46,8 +46,9 @@ def capture(
       **kwargs: further inputs of the model.
 
     Returns:
-      The model's outputs, and a dictionary of arrays, in the order of the calls. The output
-      of the whole model is not repeated in it.
+      The model's outputs, and a dictionary of arrays, in the order in which the modules
+      return (sorted, as every dictionary that leaves ``jit``). The output of the whole model
+      is not repeated in it.
 
     Raises:
       TypeError: ``model`` is not a linen module, or a patch is not an array or function.
