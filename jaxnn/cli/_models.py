@@ -63,7 +63,9 @@ MODELS = {
         Training(steps=1000, learning_rate=2e-3, weight_decay=1e-2),
     ),
     "spiking": Model(
-        "Spiking MLP", models.SpikingMLPConfig, Training(steps=800, learning_rate=3e-3)
+        "Spiking MLP",
+        models.SpikingMLPConfig,
+        Training(steps=800, learning_rate=5e-3, weight_decay=1e-3),
     ),
     "kan": Model("KAN", models.KANConfig, Training(steps=800, learning_rate=3e-3)),
 }

@@ -35,7 +35,7 @@ class SpikingMLP(nn.Module):
 
     Attributes:
       features: width of each layer; the last is the number of outputs.
-      steps: how many time steps each example is shown.
+      time_steps: how many time steps each example is shown.
       encoding: ``"direct"`` feeds the values as a constant current; ``"rate"`` draws spikes
         with the values in [0, 1] as probabilities when a ``dropout`` key is given, and feeds
         these probabilities, the mean of the spikes, otherwise.
@@ -50,7 +50,7 @@ class SpikingMLP(nn.Module):
     """
 
     features: tuple[int, ...]
-    steps: int = 16
+    time_steps: int = 16
     encoding: Literal["direct", "rate"] = "direct"
     neuron: Callable[..., nn.Module] = spiking.Leaky
     readout_decay: float = 0.9
@@ -71,7 +71,7 @@ class SpikingMLP(nn.Module):
         require_array("SpikingMLP", x=x)
         require_rank("SpikingMLP", "x", x, 2, "(batch, ...); add a batch axis with x[None]")
         require(len(self.features) > 1, "SpikingMLP", "features", self.features, "two widths")
-        require_positive("SpikingMLP", steps=self.steps)
+        require_positive("SpikingMLP", time_steps=self.time_steps)
         require(
             self.encoding in ("direct", "rate"),
             "SpikingMLP",
@@ -86,14 +86,14 @@ class SpikingMLP(nn.Module):
         x = x.reshape(x.shape[0], -1)
         drawn = self.encoding == "rate" and not deterministic
         if drawn:
-            x = spiking.rate_encode(self.make_rng("dropout"), x, self.steps, time_axis=0)
+            x = spiking.rate_encode(self.make_rng("dropout"), x, self.time_steps, time_axis=0)
         elif self.encoding == "rate":
             x = jnp.clip(x, 0, 1)
         for i, width in enumerate(hidden):
             # (time, batch, units) inside: the scan then needs no transposition.
             x = self.dense(width, name=f"dense_{i}", **options)(x)
             if i == 0 and not drawn:
-                x = spiking.direct_encode(x, self.steps, time_axis=0)
+                x = spiking.direct_encode(x, self.time_steps, time_axis=0)
             x = self.neuron(time_axis=0, name=f"neuron_{i}")(x)
             self.sow("intermediates", f"spikes_{i}", jnp.moveaxis(x, 0, 1))
             # Not when initialising, so that what is sown never becomes part of a train state.
@@ -127,7 +127,7 @@ class SpikingMLPConfig:
 
     hidden: tuple[int, ...] = (128,)
     """Width of each hidden layer."""
-    steps: int = 16
+    time_steps: int = 16
     """Time steps each example is shown."""
     encoding: Literal["direct", "rate"] = "direct"
     """Constant currents, or spikes drawn with the values as probabilities."""
@@ -158,7 +158,7 @@ class SpikingMLPConfig:
         for width in self.hidden:
             require(width > 0, where, "hidden", self.hidden, "widths above zero")
         require(self.slope >= 0, where, "slope", self.slope, "0 or a number above it")
-        require_positive(where, steps=self.steps, threshold=self.threshold)
+        require_positive(where, time_steps=self.time_steps, threshold=self.threshold)
         require(0 < self.decay < 1, where, "decay", self.decay, "a factor inside (0, 1)")
         require(
             0 <= self.rate_target <= 1, where, "rate_target", self.rate_target, "a rate in [0, 1]"
@@ -176,7 +176,7 @@ class SpikingMLPConfig:
         )
         return SpikingMLP(
             features=(*self.hidden, outputs),
-            steps=self.steps,
+            time_steps=self.time_steps,
             encoding=self.encoding,
             neuron=neuron,
             rate_target=self.rate_target,

@@ -17,7 +17,7 @@ def x(key):
 
 def test_equals_a_numpy_loop_over_steps(key, x):
     """Each step multiplies anew, as the definition says; the module multiplies once."""
-    model = SpikingMLP(features=(8, 7, 5), steps=6, readout_decay=0.8)
+    model = SpikingMLP(features=(8, 7, 5), time_steps=6, readout_decay=0.8)
     params = model.init(key, x)["params"]
     params = jax.tree.map(lambda p: 2 * p + 0.1, params)  # biases matter, units fire
     weights = [
@@ -39,7 +39,7 @@ def test_equals_a_numpy_loop_over_steps(key, x):
 
 
 def test_the_first_product_is_computed_once_and_others_once_for_all_steps(key, x):
-    model = SpikingMLP(features=(8, 7, 5), steps=6)
+    model = SpikingMLP(features=(8, 7, 5), time_steps=6)
     params = model.init(key, x)
     text = str(jax.make_jaxpr(model.apply)(params, x))
     assert text.count("dot_general") == 3
@@ -48,11 +48,11 @@ def test_the_first_product_is_computed_once_and_others_once_for_all_steps(key, x
 
 
 def test_rate_encoding_draws_with_a_key_and_takes_the_mean_without(key, x):
-    model = SpikingMLP(features=(8, 5), steps=6, encoding="rate")
+    model = SpikingMLP(features=(8, 5), time_steps=6, encoding="rate")
     variables = model.init(key, x)
     apply = jax.jit(model.apply, static_argnames="deterministic")
     mean = apply(variables, x)
-    direct = SpikingMLP(features=(8, 5), steps=6)
+    direct = SpikingMLP(features=(8, 5), time_steps=6)
     np.testing.assert_allclose(mean, direct.apply(variables, x), atol=1e-6)
     drawn = apply(variables, x, rngs={"dropout": key})
     np.testing.assert_array_equal(drawn, apply(variables, x, rngs={"dropout": key}))
@@ -66,7 +66,7 @@ def test_rate_encoding_draws_with_a_key_and_takes_the_mean_without(key, x):
 
 
 def test_sows_spikes_membranes_and_the_penalty(key, x):
-    model = SpikingMLP(features=(8, 7, 5), steps=6, rate_target=0.01, rate_weight=3.0)
+    model = SpikingMLP(features=(8, 7, 5), time_steps=6, rate_target=0.01, rate_weight=3.0)
     variables = model.init(key, x)
     assert set(variables) == {"params"}
     logits, sown = model.apply(variables, 9 * x, mutable=["intermediates", "losses"])
@@ -94,7 +94,7 @@ def test_sows_spikes_membranes_and_the_penalty(key, x):
     ids=str,
 )
 def test_every_config_builds_and_has_gradients(config, key, x):
-    model = dataclasses.replace(config, hidden=(8,), steps=3).build((2, 3), 5)
+    model = dataclasses.replace(config, hidden=(8,), time_steps=3).build((2, 3), 5)
     params = model.init(key, x)["params"]
 
     def total(params):
@@ -112,7 +112,7 @@ def test_every_config_builds_and_has_gradients(config, key, x):
     [
         ({"hidden": ()}, "SpikingMLPConfig: `hidden` is .* at least one width"),
         ({"hidden": (8, 0)}, "SpikingMLPConfig: `hidden` is .* widths above zero"),
-        ({"steps": 0}, "SpikingMLPConfig: `steps` is 0"),
+        ({"time_steps": 0}, "SpikingMLPConfig: `time_steps` is 0"),
         ({"decay": 1.0}, r"SpikingMLPConfig: `decay` is 1.0; it needs a factor inside \(0, 1\)"),
         ({"slope": -1.0}, "SpikingMLPConfig: `slope` is -1.0"),
         ({"rate_target": 2.0}, "SpikingMLPConfig: `rate_target` is 2.0"),
@@ -137,7 +137,7 @@ def test_learns_digits_with_few_spikes(key):
 
     x, y = load_digits(return_X_y=True)
     x, y = jnp.asarray(x / 16, jnp.float32), jnp.asarray(y, jnp.int32)
-    model = SpikingMLPConfig(hidden=(64,), steps=8).build((64,), 10)
+    model = SpikingMLPConfig(hidden=(64,), time_steps=8).build((64,), 10)
     params = jax.jit(model.init)(key, x[:1])["params"]
     tx = optax.adamw(1e-2)
 
