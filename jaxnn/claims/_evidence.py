@@ -29,6 +29,7 @@ class CheckEvidence(TypedDict):
     relation: Relation
     bound: float
     ok: bool
+    tolerance: NotRequired[float]  # of an equality that has one; shown, not kept in files
 
 
 class Evidence(TypedDict):
@@ -47,13 +48,16 @@ class Evidence(TypedDict):
 
 def checked(check: Check) -> CheckEvidence:
     """Turn a check into what JSON can hold."""
-    return {
+    row: CheckEvidence = {
         "name": check.name,
         "value": check.value if math.isfinite(check.value) else None,
         "relation": check.relation,
         "bound": check.bound,
         "ok": check.ok,
     }
+    if check.tolerance:
+        row["tolerance"] = check.tolerance
+    return row
 
 
 def evidence(
@@ -126,9 +130,16 @@ def read_evidence(path: Path) -> list[Evidence]:
 
 def write_evidence(path: Path, rows: Iterable[Evidence]) -> None:
     """Write the rows, sorted by name, in one step: readers see the old file or the new one."""
-    ordered = sorted(rows, key=lambda row: row["name"])
+    ordered = [
+        {**row, "checks": [_kept(check) for check in row["checks"]]}
+        for row in sorted(rows, key=lambda row: row["name"])
+    ]
     text = json.dumps({"claims": ordered}, indent=1, ensure_ascii=False, allow_nan=False)
     write_atomically(path, text + "\n")
+
+
+def _kept(check: CheckEvidence) -> dict:
+    return {field: value for field, value in check.items() if field != "tolerance"}
 
 
 def write_atomically(path: Path, text: str) -> None:

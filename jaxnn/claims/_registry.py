@@ -68,7 +68,7 @@ def find_claims(package: str = HOME) -> Registry:
     )
 
 
-def require_names(where: str, names: tuple[str, ...], registry: Registry) -> None:
+def require_names(names: tuple[str, ...], registry: Registry) -> None:
     """Raise ``ValueError`` naming every unknown claim and the known names nearest to it."""
     unknown = [name for name in dict.fromkeys(names) if name not in registry.claims]
     if not unknown:
@@ -78,5 +78,5 @@ def require_names(where: str, names: tuple[str, ...], registry: Registry) -> Non
         near = difflib.get_close_matches(name, registry.claims, n=3, cutoff=0.5)
         hints.append(f"{name!r} (nearest: {', '.join(near)})" if near else repr(name))
     raise ValueError(
-        f"{where}: no claim is named {'; nor '.join(hints)}. `jaxnn claims list` shows all names."
+        f"no claim is named {'; nor '.join(hints)}. `jaxnn claims list` shows all names."
     )

@@ -15,11 +15,12 @@ def _titles(row: Evidence) -> list[str]:
 
 
 def _number(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.6g}"
+    return "not finite" if value is None else f"{value + 0.0:.6g}"  # not -0
 
 
 def _side(check: CheckEvidence) -> tuple[str, str, str]:
-    return _number(check["value"]), check["relation"], _number(check["bound"])
+    tolerance = f" to {check['tolerance']:g}" if "tolerance" in check else ""
+    return _number(check["value"]), check["relation"], _number(check["bound"]) + tolerance
 
 
 def _summary(row: Evidence) -> str:
@@ -83,7 +84,8 @@ def markdown_page(rows: Sequence[Evidence]) -> str:
         "",
         "What papers say, as experiments that run on two CPU cores. This page is made by",
         "`make claims` from the evidence in `claims.json`; a claim that fails stays and shows",
-        "its figures. Run one yourself, with any seed: `jaxnn claims run NAME --seed 7`.",
+        "its figures. Run one yourself, with any seed: `jaxnn claims run NAME --seed 7`, which",
+        "also shows to what tolerance the two sides of an `=` need to agree.",
         "",
         f"**{tally(rows)}**, from {_papers(rows)} papers.",
         "",
@@ -125,8 +127,13 @@ def with_count(readme: str, rows: Sequence[Evidence]) -> str:
       ValueError: the markers are missing.
     """
     start, end = MARKERS
-    pattern = re.compile(f"({re.escape(start)}).*?({re.escape(end)})", re.DOTALL)
+    pattern = re.compile(f"({re.escape(start)}\\n?).*?({re.escape(end)})", re.DOTALL)
     if not pattern.search(readme):
         raise ValueError(f"the README has no {start}...{end} to write the count between.")
     count = f"{tally(rows)}, from {_papers(rows)} papers"
-    return pattern.sub(lambda match: f"{match[1]}{count}{match[2]}", readme)
+
+    def between(match: re.Match[str]) -> str:
+        # Markers on lines of their own stay there.
+        return match[1] + count + ("\n" if match[1].endswith("\n") else "") + match[2]
+
+    return pattern.sub(between, readme)

@@ -112,7 +112,7 @@ def run_claims(
     """
     names = tuple(names)
     registry = find_claims(HOME) if registry is None else registry
-    require_names("run_claims", names, registry)
+    require_names(names, registry)
     require(jobs >= 1, "run_claims", "jobs", jobs, "at least one")
     claims = [registry.claims[name] for name in names]
     homes = [registry.homes[name] for name in names]

@@ -39,7 +39,7 @@ class ClaimsListOptions:
 class ClaimsRunOptions:
     """Run claims and show their checks; the status is 1 if any fails."""
 
-    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = ()
     """Claims to run, as `jaxnn claims list` names them."""
     all: Flag = False
     """Run every claim there is."""
@@ -49,7 +49,7 @@ class ClaimsRunOptions:
     """Run each claim once for each of these seeds, instead of `--seed`."""
     jobs: int = 1
     """How many claims run at a time, each in a process of its own if more than one."""
-    json: Path | None = None
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write the evidence to this file; rows of other claims in it are kept. Of several seeds
     a claim's row is the first that fails, else the first."""
 
@@ -169,7 +169,7 @@ def _chosen(options: ClaimsRunOptions, registry: Registry) -> tuple[str, ...]:
         raise ValueError("give the names of claims or `--all`, one of the two.")
     if options.all:
         return tuple(registry.claims)
-    require_names("names", options.names, registry)
+    require_names(options.names, registry)
     return tuple(dict.fromkeys(options.names))
 
 

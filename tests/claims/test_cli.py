@@ -42,7 +42,7 @@ def test_run_shows_a_claim_as_designed(capsys):
         "tiny-holds   On Numbers | That Are One (2001)",
         "  says   one is one",
         "  ok     one               1         =  1",
-        "  ok     third, in thirds  1         =  1",
+        "  ok     third, in thirds  1         =  1 to 1e-06",
         f"  ok     a draw below one  {lines[4][27:35]}  <  1",
     ]
     assert lines[-1].startswith("  HOLDS  3 of 3 checks, ")
@@ -168,6 +168,18 @@ def test_render_writes_page_and_count_and_check_sees_what_is_stale(root, capsys)
     assert "| **FAIL** | points gained | 1.25 | \\>= | 2 |" in page
     assert "**FAILS**: 1 of 2 checks, 1.5 s, seed 7" in page
     assert "## tiny-raises\n\n*On Shapes* (2003)\n\nthree is two by two\n\n**UNRUN**\n" in page
+
+
+def test_markers_on_lines_of_their_own_stay_there(root):
+    (root / "README.md").write_text("# x\n\n<!-- claims -->\n<!-- /claims -->\n")
+    for _ in range(2):
+        assert claims_render(ClaimsRenderOptions(root=root), package=FAKE) == 0
+        lines = (root / "README.md").read_text().splitlines()
+        assert lines[2:4] == [
+            "<!-- claims -->",
+            "3 claims: 1 hold, 1 fail, 1 not run yet, from 4 papers",
+        ]
+        assert lines[4:] == ["<!-- /claims -->"]
 
 
 def test_render_needs_markers_and_evidence(root, capsys):
