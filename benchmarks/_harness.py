@@ -212,6 +212,7 @@ def sample(work: Work, calls: int) -> tuple[float, float]:
     """Time ``calls`` calls: wall and processor seconds of one."""
     if work.reset:
         work.reset()
+    last: Any = None
     cpu, start = time.process_time(), time.perf_counter()
     for _ in range(calls):
         last = work.call()

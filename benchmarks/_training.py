@@ -24,9 +24,7 @@ def optimiser() -> optax.GradientTransformation:
     return optax.adamw(LEARNING_RATE)
 
 
-def plain_step(
-    forward: Callable[[Any, jax.Array], jax.Array], tx: optax.GradientTransformation
-) -> Step:
+def plain_step(forward: Callable[[Any, jax.Array], Any], tx: optax.GradientTransformation) -> Step:
     """Build the step that anyone would write: jitted, state donated, nothing else."""
 
     @partial(jax.jit, donate_argnums=0)
@@ -56,7 +54,7 @@ def plain_starter(params: Any, tx: optax.GradientTransformation) -> Callable[[],
 
 
 def ours_starter(
-    model: Any, params: Any, x: jax.Array, tx: optax.GradientTransformation
+    model: Any, params: Any, x: jax.Array | np.ndarray, tx: optax.GradientTransformation
 ) -> Callable[[], Any]:
     """Make the function that makes our training state with given parameters."""
     from jaxnn import train

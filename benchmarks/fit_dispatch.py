@@ -55,6 +55,7 @@ def setting() -> tuple[tuple[np.ndarray, np.ndarray], Any]:
 def batches() -> Iterator[np.ndarray]:
     """Give the rows of each step in the order of ``fit`` with seed 0."""
     per_epoch = EXAMPLES // BATCH
+    order = np.arange(EXAMPLES)
     for step in range(STEPS):
         epoch, place = divmod(step, per_epoch)
         if place == 0:
@@ -132,7 +133,7 @@ def torch_loop() -> Work:
     return _looping(lambda: torch_model(params), run)
 
 
-def _forward(params: Any, x: jax.Array) -> jax.Array:
+def _forward(params: Any, x: jax.Array) -> Any:
     return PlainMLP(FEATURES).apply({"params": params}, x)
 
 

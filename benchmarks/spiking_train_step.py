@@ -75,17 +75,20 @@ def plain_forward(params: Any, x: jax.Array) -> jax.Array:
 
 def flat_forward(params: Any, x: jax.Array) -> jax.Array:
     """Take one layer after the other, each for all steps at once."""
-    for i, layer in enumerate(params):
-        rows = x.reshape(-1, x.shape[-1])
-        drive = rows @ layer["kernel"] + layer["bias"][None]
-        shape = (STEPS, BATCH, drive.shape[-1])
-        # Every step shows the same image.
-        drive = jnp.broadcast_to(drive[None], shape) if i == 0 else drive.reshape(shape)
-        rest = jnp.zeros(shape[1:])
-        if i < len(params) - 1:
-            _, x = jax.lax.scan(leaky, rest, drive)
-    decayed = lambda v, drive: (DECAY * v + drive,) * 2  # noqa: E731
-    return jax.lax.scan(decayed, rest, drive)[1].mean(axis=0)
+
+    def drives(layer: Any, x: jax.Array) -> jax.Array:
+        drive = x.reshape(-1, x.shape[-1]) @ layer["kernel"] + layer["bias"][None]
+        return drive.reshape(*x.shape[:-1], -1)
+
+    def over_time(step: Any, drive: jax.Array) -> jax.Array:
+        return jax.lax.scan(step, jnp.zeros(drive.shape[1:]), drive)[1]
+
+    # Every step shows the same image.
+    drive = drives(params[0], x)
+    drive = jnp.broadcast_to(drive[None], (STEPS, *drive.shape))
+    for layer in params[1:]:
+        drive = drives(layer, over_time(leaky, drive))
+    return over_time(lambda v, drive: (DECAY * v + drive,) * 2, drive).mean(axis=0)
 
 
 @cache
@@ -99,7 +102,7 @@ def ours() -> Work:
     from jaxnn import models
 
     batch, params = setting()
-    model = models.SpikingMLP(features=FEATURES, steps=STEPS, readout_decay=DECAY)
+    model = models.SpikingMLP(features=FEATURES, time_steps=STEPS, readout_decay=DECAY)
     named = {f"dense_{i}": layer for i, layer in enumerate(params)}
     start = training.ours_starter(model, named, batch[0], training.optimiser())
     return training.stepping(start, training.ours_step(), batch, witness_steps=WITNESS_STEPS)

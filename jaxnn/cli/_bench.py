@@ -163,13 +163,15 @@ def _report(results: list[Any], failures: dict[str, str]) -> dict[str, Any]:
 
 
 def _table(report: dict[str, Any]) -> "Table":
+    from rich import box
     from rich.table import Table
 
-    table = Table(caption="ratio: time of the entry by time of ours; above 1, ours is faster")
-    table.add_column("benchmark")
-    table.add_column("entry")
+    caption = "ratio: time of the entry by time of ours; above 1, ours is faster"
+    table = Table(caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("benchmark", "entry"):
+        table.add_column(heading, no_wrap=True)
     for heading in ("ms", "ratio", "quartiles", "CPU ratio", "compile s"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for entry in report["benchmarks"]:
         compiled = entry["compile_seconds"]
         table.add_row(
@@ -182,7 +184,7 @@ def _table(report: dict[str, Any]) -> "Table":
                 other,
                 _ms(seconds),
                 f"{entry['ratios'][other]:.2f}",
-                f"{low:.2f} - {high:.2f}",
+                f"{low:.2f}-{high:.2f}",
                 f"{entry['cpu_ratios'][other]:.2f}",
                 f"{compiled[other]:.2f}",
             )
@@ -194,7 +196,7 @@ def _table(report: dict[str, Any]) -> "Table":
                 "limit",
                 _ms(entry["limit_seconds"]),
                 f"{1 / entry['limit_ratio']:.2f}",
-                f"{1 / high:.2f} - {1 / low:.2f}",
+                f"{1 / high:.2f}-{1 / low:.2f}",
                 "",
                 f"{compiled['limit']:.2f}",
             )

@@ -7,9 +7,8 @@ import pytest
 import tyro
 
 from benchmarks import _registry
-from benchmarks._harness import Entry
 from jaxnn.cli._bench import BenchOptions, bench
-from tests.benchmarks.toys import sleeper, toy
+from tests.benchmarks.toys import absent, sleeper, toy
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ def test_wrong_competitor_is_printed_and_fails_the_command(toys, capsys):
 
 
 def test_missing_peer_is_printed_and_is_no_failure(toys, capsys):
-    toys["toy"] = lambda: toy(peer=Entry(make=None, needs=("no_such_package",)))
+    toys["toy"] = lambda: toy(peer=absent())
     assert run("toy") == 0
     assert "toy: peer skipped, not installed: no_such_package" in capsys.readouterr().out
 

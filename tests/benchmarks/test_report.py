@@ -1,17 +1,16 @@
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from benchmarks import _machine, _report
-from benchmarks._harness import Entry, Result, measure
-from tests.benchmarks.toys import sleeper, toy
+from benchmarks._harness import Result, measure
+from tests.benchmarks.toys import absent, sleeper, toy
 
 
 def result(units=1):
     """A result whose rounds were slowed by another program: ratios are steady, times are not."""
-    import dataclasses
-
     load = np.array([1.0, 5.0, 2.0])
     benchmark = dataclasses.replace(toy(other=sleeper(0.001), limit=0.001), units=units)
     wall = {"ours": 2.0 * load, "other": 3.0 * load, "limit": 1.0 * load, "yardstick": 0.5 * load}
@@ -46,7 +45,7 @@ def test_seconds_are_those_of_one_unit_and_ratios_do_not_change():
 
 def test_schema(tmp_path):
     yardstick = _machine.product()
-    benchmark = toy(0.001, other=sleeper(0.001), peer=Entry(make=None, needs=("no_such_package",)))
+    benchmark = toy(0.001, other=sleeper(0.001), peer=absent())
     results = [measure(benchmark, rounds=2, sample_seconds=1e-3, yardstick=yardstick)]
     report = {
         "benchmarks": [_report.record(r) for r in results],

@@ -26,3 +26,12 @@ def toy(ours=0.002, limit=None, **others):
         limit=None if limit is None else sleeper(limit, value=7.0),
         shapes={"naps": 1},
     )
+
+
+def absent():
+    """Make an entry whose package nobody has; it must never be built."""
+
+    def make():
+        raise AssertionError("an entry whose packages are missing was built")
+
+    return Entry(make=make, needs=("json", "no_such_package"))
