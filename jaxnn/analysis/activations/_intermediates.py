@@ -277,8 +277,10 @@ def _replace(where: str, name: str, replacement: Patch, value: jax.Array) -> jax
 def _require_module(where: str, model: object) -> None:
     """Raise ``TypeError`` unless ``model`` is a linen module."""
     if not isinstance(model, nn.Module):
-        hint = f"{where}: `model` is {model!r}; it needs a flax.linen module."
-        raise TypeError(f"{hint} Give the module itself, not its `apply`.")
+        raise TypeError(
+            f"{where}: `model` is a {type(model).__name__}; it needs a flax.linen module. "
+            "Give the module itself, not its `apply`."
+        )
 
 
 def _require_known(where: str, argument: str, name: str, known: Iterable[str]) -> None:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
 from jaxnn._check import require, require_array, require_positive, require_rank
+from jaxnn._numeric import accumulation_dtype
 from jaxnn.analysis.sparsity._axes import Axis, normalize_axis
 
 
@@ -140,8 +141,13 @@ def spike_rate(
     require_array(where, floating=False, spikes=spikes)
     require_positive(where, dt=dt)
     axes = _axes(where, spikes, axis)
-    wide = jnp.promote_types(spikes.dtype, jnp.float32)
-    return jnp.mean(spikes, axes, dtype=wide) / dt
+    return jnp.mean(_widen(spikes), axes) / dt
+
+
+def _widen(h: jax.Array) -> jax.Array:
+    """Cast floats to float32 or wider, everything else to float32."""
+    floating = jnp.issubdtype(h.dtype, jnp.floating)
+    return h.astype(accumulation_dtype(h.dtype) if floating else jnp.float32)
 
 
 def _zeros(where: str, h: jax.Array, threshold: float, argument: str = "h") -> jax.Array:
@@ -151,8 +157,7 @@ def _zeros(where: str, h: jax.Array, threshold: float, argument: str = "h") -> j
     if h.dtype == bool:
         return ~h
     # Compared in float32: bfloat16 would round the threshold.
-    wide = jnp.promote_types(h.dtype, jnp.float32)
-    return jnp.abs(h.astype(wide)) <= threshold
+    return jnp.abs(_widen(h)) <= threshold
 
 
 def _axes(where: str, h: jax.Array, axis: Axis) -> tuple[int, ...]:
