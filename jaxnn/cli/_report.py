@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jaxnn.analysis import visualization
-from jaxnn.cli._analysis import LABELS, FigureEntry, ModelAnalysis
+from jaxnn.cli._analysis_parts import LABELS, FigureEntry, ModelAnalysis
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,6 +80,9 @@ ABOUT = {
 }
 
 
+PACKAGES = ("jaxnn", "jax", "flax", "optax", "numpy")  # whose versions the page names
+
+
 @dataclasses.dataclass(frozen=True)
 class _Column:
     """A column of the summary: how to find its value, and what to say about it."""
@@ -89,6 +92,7 @@ class _Column:
     form: Callable[[float], str]
     best: Callable[[Iterable[float]], float] | None = None
     meter: bool = False
+    tile: bool = True
     says: str = ""
 
 
@@ -131,14 +135,17 @@ def write_report(
         trim_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    heads = _headings(runs)
     columns = [c for c in _columns(runs) if any(c.value(run) is not None for run in runs)]
     page = environment.get_template("report.html").render(
         title=title,
         lead=_lead(runs, seed),
         facts=_facts(machine, runs, seed),
         columns=columns,
-        runs=[_section(run, index, columns, runs) for index, run in enumerate(runs)],
-        overview=[_drawn(figure) for figure in _overview(runs)],
+        runs=[
+            _section(run, heads[run.name], index, columns, runs) for index, run in enumerate(runs)
+        ],
+        overview=[_drawn(figure) for figure in _overview(runs, heads)],
         command=command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         versions=_versions(),
         written=f"Written {datetime.datetime.now().astimezone():%d %B %Y, %H:%M %Z}",
@@ -175,6 +182,8 @@ def _write_whole(path: Path, text: str) -> None:
 
 def percent(value: float) -> str:
     """Write a share: ``97.2 %``."""
+    if 0 < abs(value) < 5e-4:
+        return "<\N{NO-BREAK SPACE}0.1\N{NO-BREAK SPACE}%"
     return f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
 
 
@@ -213,7 +222,13 @@ def _measure(name: str) -> Callable[[Run], float | None]:
 def _columns(runs: Sequence[Run]) -> list[_Column]:
     compare = len(runs) > 1
     labelled = [
-        _Column(label.short, _measure(name), percent if label.share else number, says=label.says)
+        _Column(
+            label.short,
+            _measure(name),
+            percent if label.share else number,
+            tile=name in ("silent_activations", "spike_rate"),
+            says=label.says,
+        )
         for name, label in LABELS.items()
         if label.summary
     ]
@@ -251,16 +266,20 @@ def _columns(runs: Sequence[Run]) -> list[_Column]:
 
 def _lead(runs: Sequence[Run], seed: int) -> str:
     data = sorted({run.dataset for run in runs})
-    what = f"{len(runs)} models" if len(runs) > 1 else f"One model, {runs[0].name},"
-    return (
-        f"{what} trained on {' and '.join(data)} from seed {seed}, then taken apart: how well "
-        f"{'they do' if len(runs) > 1 else 'it does'}, what {'they look' if len(runs) > 1 else 'it looks'} "
-        f"at, and how much of {'them' if len(runs) > 1 else 'it'} is at work."
+    what = f"{len(runs)} models" if len(runs) > 1 else f"One model, {runs[0].model},"
+    rest = (
+        "how well they do, what they look at, and how much of them is at work."
+        if len(runs) > 1
+        else "how well it does, what it looks at, and how much of it is at work."
     )
+    return f"{what} trained on {' and '.join(data)} from seed {seed}, then taken apart: {rest}"
 
 
 def _facts(machine: str | Mapping[str, object], runs: Sequence[Run], seed: int) -> list[str]:
-    facts = [machine] if isinstance(machine, str) else [f"{k} {v}" for k, v in machine.items()]
+    if isinstance(machine, str):
+        facts = [machine]
+    else:  # versions are in the footer
+        facts = [f"{k} {v}" for k, v in machine.items() if k not in ("python", *PACKAGES)]
     trained = sum(run.seconds for run in runs)
     return [f"seed {seed}", f"{seconds(trained)} of training", *facts]
 
@@ -269,7 +288,7 @@ def _versions() -> list[str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = [f"Python {platform.python_version()}"]
-    for package in ("jaxnn", "jax", "flax", "optax", "numpy"):
+    for package in PACKAGES:
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
@@ -280,28 +299,38 @@ def _versions() -> list[str]:
 # --- sections ------------------------------------------------------------------------------
 
 
+def _headings(runs: Sequence[Run]) -> dict[str, str]:
+    """Head each run by its model, and by its own name too where models repeat."""
+    models = [run.model for run in runs]
+    alone = {run.name: models.count(run.model) == 1 for run in runs}
+    return {run.name: run.model if alone[run.name] else f"{run.model}, {run.name}" for run in runs}
+
+
 def _section(
-    run: Run, index: int, columns: Sequence[_Column], runs: Sequence[Run]
+    run: Run, heading: str, index: int, columns: Sequence[_Column], runs: Sequence[Run]
 ) -> dict[str, object]:
     measures = run.analysis.measures if run.analysis else {}
     slug = re.sub(r"[^a-z0-9]+", "-", run.name.lower()).strip("-")
     figures = list(run.analysis.figures) if run.analysis else []
     scalars = [(n, v) for n, v in measures.items() if isinstance(v, int | float)]
-    scalars = [(n, v) for n, v in run.metrics.items() if n not in dict(scalars)] + scalars
+    # A number that came by two ways is written once.
+    written = {_label(n): _text(n, v) for n, v in [*scalars, *run.metrics.items()]}
     return {
+        "heading": heading,
         "name": run.name,
+        "dataset": run.dataset,
         "anchor": f"run-{index}-{slug}",
         "about": run.description or _about(run.model),
         "cells": [_cell(column, run, runs) for column in columns],
         "tiles": [
             {"label": column.head, "text": column.form(value)}
-            for column in columns[:5]
-            if (value := column.value(run)) is not None
+            for column in columns
+            if column.tile and (value := column.value(run)) is not None
         ],
-        "figures": [_drawn(figure) for figure in figures],
-        "scalars": [{"label": _label(n), "text": _text(n, v)} for n, v in scalars],
+        "columns": _in_columns([_drawn(figure) for figure in figures]),
+        "scalars": [{"label": label, "text": text} for label, text in written.items()],
         "tables": [_table(n, v) for n, v in measures.items() if isinstance(v, Mapping) and v],
-        "config": _flat(run.config),
+        "config": _grouped(run.config),
     }
 
 
@@ -312,13 +341,27 @@ def _about(model: str) -> str:
     return known.get(re.sub(r"[^a-z]", "", model.lower()), "")
 
 
-def _flat(config: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
-    """List nested options under dotted names."""
-    rows: list[tuple[str, str]] = []
+def _grouped(config: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """List options by the group they are in; those in none come first, without a heading."""
+    alone = [(name, _plain(v)) for name, v in config.items() if not isinstance(v, Mapping)]
+    groups = [("", alone)] if alone else []
     for name, value in config.items():
-        inner = _flat(value, f"{above}{name}.") if isinstance(value, Mapping) else None
-        rows += inner if inner is not None else [(f"{above}{name}", _plain(value))]
-    return rows
+        if isinstance(value, Mapping) and value:
+            rows = [(inner.replace("_", " "), _plain(v)) for inner, v in value.items()]
+            groups.append((name.replace("_", " "), rows))
+    return groups
+
+
+def _in_columns(figures: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Deal figures, in reading order, to whichever of two columns ends higher up."""
+    columns: list[list[dict[str, Any]]] = [[], []]
+    heights = [0.0, 0.0]
+    for order, figure in enumerate(figures):
+        shorter = heights.index(min(heights))
+        columns[shorter].append({**figure, "order": order})
+        words = 23 * (1 + len(figure["caption"]) // 58)  # lines of a caption, in pixels
+        heights[shorter] += figure["height"] + words + 75
+    return [column for column in columns if column]
 
 
 def _cell(column: _Column, run: Run, runs: Sequence[Run]) -> dict[str, object]:
@@ -364,14 +407,14 @@ def _table(name: str, rows: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _overview(runs: Sequence[Run]) -> list[FigureEntry]:
+def _overview(runs: Sequence[Run], heads: Mapping[str, str]) -> list[FigureEntry]:
     """Draw all runs in one picture, if there are several with a history of tests."""
     name = "test_accuracy"
-    curves = {run.name: visualization.curve(run.history, name) for run in runs}
+    curves = {heads[run.name]: visualization.curve(run.history, name) for run in runs}
     curves = {label: c for label, c in curves.items() if len(c[0]) > 1}
     if len(curves) < 2:
         return []
-    figure = visualization.compare_curves(curves, ylabel="")
+    figure = visualization.compare_curves(curves, ylabel="", small=True)
     caption = (
         "Accuracy on examples kept apart from training, while training went on. Steep at the "
         "left means fast to learn; high at the right means good in the end. Steps are not "
@@ -387,15 +430,30 @@ def _overview(runs: Sequence[Run]) -> list[FigureEntry]:
 _STYLE = re.compile(r'style="([^"]*)"')
 
 
-def _drawn(figure: FigureEntry) -> dict[str, object]:
+def _drawn(figure: FigureEntry) -> dict[str, Any]:
     """Fit a figure to the page: its colours, and its size from a phone's to its own."""
     import markupsafe
 
+    width, height = _size(figure.svg)
     return {
         "title": figure.title,
         "caption": figure.caption,
         "svg": markupsafe.Markup(inline(figure.svg)),
+        "height": height,
+        "scrolls": LEAST * width > PHONE,
+        "order": 0,
     }
+
+
+LEAST = 0.75  # of a figure's size, at which its letters can still be read
+PHONE = 328  # pixels that a narrow phone leaves for a figure
+
+
+def _size(svg: str) -> tuple[float, float]:
+    """Read a figure's width and height, in pixels."""
+    found = [re.search(rf' {side}="([\d.]+)pt"', svg) for side in ("width", "height")]
+    width, height = (float(m.group(1)) * 96 / 72 if m else 420.0 for m in found)
+    return width, height
 
 
 def inline(svg: str) -> str:
@@ -411,11 +469,9 @@ def inline(svg: str) -> str:
             style = style.replace(ink, f"var(--{name},{ink})")
         return f'style="{style}"'
 
+    width, _ = _size(svg)
     svg = _STYLE.sub(recolor, svg)
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg, count=2)
-    width = re.search(r' width="([\d.]+)pt"', svg)
-    points = float(width.group(1)) if width else 320.0
-    pixels = points * 96 / 72
     svg = re.sub(r' (?:width|height)="[\d.]+pt"', "", svg, count=2)
-    fluid = f"width:{pixels:.0f}px;max-width:100%;min-width:{0.75 * pixels:.0f}px;"
+    fluid = f"--w:{width:.0f}px;min-width:{LEAST * width:.0f}px;"
     return svg.replace('style="font-family', f'style="{fluid}font-family', 1)

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jax.typing import ArrayLike
 
 from jaxnn._check import require
 from jaxnn.analysis.visualization._attribution import frame
-from jaxnn.analysis.visualization._style import INK, MUTED, bare, canvas, styled, text_width
+from jaxnn.analysis.visualization._style import INK, MUTED, Values, bare, canvas, styled, text_width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 @styled
 def attention_maps(
-    weights: ArrayLike | Mapping[str, ArrayLike],
+    weights: Values | Mapping[str, Values],
     *,
     token_labels: Sequence[str] | None = None,
     axes: "Axes | None" = None,

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jax.typing import ArrayLike
 
 from jaxnn._check import require
 from jaxnn.analysis.visualization._style import (
@@ -20,6 +19,7 @@ from jaxnn.analysis.visualization._style import (
     SEQUENTIAL,
     SERIES,
     VERMILION,
+    Values,
     bare,
     canvas,
     styled,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def color_scale(values: ArrayLike, *, outlier_percentile: float = 2.0) -> float:
+def color_scale(values: Values, *, outlier_percentile: float = 2.0) -> float:
     """Find the magnitude at which the colours of a signed map should saturate.
 
     Args:
@@ -67,8 +67,8 @@ def color_scale(values: ArrayLike, *, outlier_percentile: float = 2.0) -> float:
 
 @styled
 def attribution_panels(
-    inputs: ArrayLike,
-    maps: Mapping[str, ArrayLike],
+    inputs: Values,
+    maps: Mapping[str, Values],
     *,
     labels: Sequence[str] | None = None,
     marks: Sequence[bool] | None = None,
@@ -177,18 +177,14 @@ def attribution_panels(
     return figure
 
 
-def _input_panel(
-    axes: "Axes", picture: np.ndarray, box: tuple[float, float, float, float]
-) -> None:
+def _input_panel(axes: "Axes", picture: np.ndarray, box: tuple[float, float, float, float]) -> None:
     low, high = float(picture.min()), float(picture.max())
     if picture.ndim == 3 and picture.shape[-1] in (3, 4):
         shown = (picture - low) / max(high - low, 1e-12)
         axes.imshow(shown, extent=box, interpolation="none")
     else:
         flat = picture.mean(-1) if picture.ndim == 3 else picture
-        axes.imshow(
-            flat, cmap=SEQUENTIAL, vmin=low, vmax=high, extent=box, interpolation="none"
-        )
+        axes.imshow(flat, cmap=SEQUENTIAL, vmin=low, vmax=high, extent=box, interpolation="none")
     frame(axes, box)
 
 
@@ -219,7 +215,7 @@ def _two_lines(name: str) -> str:
 
 @styled
 def feature_bars(
-    values: Mapping[str, ArrayLike],
+    values: Mapping[str, Values],
     names: Sequence[str],
     *,
     limit: int = 12,
@@ -252,7 +248,7 @@ def feature_bars(
         f"one value for each of the {len(names)} names",
     )
     order = np.argsort(-np.abs(table).mean(0), kind="stable")[:limit]
-    shown = [names[i] for i in order]
+    shown = [str(names[i]) for i in order]
     figure, axes = canvas(
         axes,
         4.4,
@@ -280,8 +276,8 @@ def feature_bars(
 
 @styled
 def feature_swarm(
-    attributions: ArrayLike,
-    values: ArrayLike,
+    attributions: Values,
+    values: Values,
     names: Sequence[str],
     *,
     limit: int = 12,
@@ -313,7 +309,7 @@ def feature_swarm(
     )
     require(v.shape == a.shape, where, "values", v, f"the shape of `attributions`, {a.shape}")
     order = np.argsort(-np.abs(a).mean(0), kind="stable")[:limit]
-    shown = [names[i] for i in order]
+    shown = [str(names[i]) for i in order]
     figure, axes = canvas(
         axes,
         4.4,

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jax.typing import ArrayLike
 
 from jaxnn._check import require
 from jaxnn.analysis.visualization._style import (
@@ -13,6 +12,7 @@ from jaxnn.analysis.visualization._style import (
     RULE,
     SERIES,
     VERMILION,
+    Values,
     canvas,
     styled,
     text_width,
@@ -70,15 +70,13 @@ def sparsity_bars(
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(xlabel)
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.1, handletextpad=0.3
-    )
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.1, handletextpad=0.3)
     return figure
 
 
 @styled
 def confusion_matrix(
-    matrix: ArrayLike,
+    matrix: Values,
     class_names: Sequence[str] | None = None,
     *,
     axes: "Axes | None" = None,

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jax.typing import ArrayLike
 
 from jaxnn._check import require
 from jaxnn.analysis.visualization._style import (
@@ -14,6 +13,7 @@ from jaxnn.analysis.visualization._style import (
     MUTED,
     SERIES,
     VERMILION,
+    Values,
     canvas,
     new_figure,
     owner,
@@ -173,7 +173,7 @@ def _label_ends(ax: "Axes", ends: Sequence[tuple[float, float, str, str]]) -> No
 
 @styled
 def compare_curves(
-    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    curves: Mapping[str, tuple[Values, Values]],
     *,
     ylabel: str = "test accuracy",
     xlabel: str = "training steps",
@@ -217,7 +217,7 @@ def compare_curves(
     axes.set_xlabel(xlabel)
     axes.grid(axis="y")
     if percent:
-        axes.set_ylim(0.0 if lowest < 0.4 else max(np.floor(lowest * 10) / 10, 0.0), 1.0)
+        axes.set_ylim(0.0 if lowest < 0.4 else min(np.floor(lowest * 10) / 10, 0.9), 1.0)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     _label_ends(axes, ends)
     return figure
@@ -225,8 +225,8 @@ def compare_curves(
 
 @styled
 def predicted_against_true(
-    targets: ArrayLike,
-    predictions: ArrayLike,
+    targets: Values,
+    predictions: Values,
     *,
     name: str = "target",
     axes: "Axes | None" = None,

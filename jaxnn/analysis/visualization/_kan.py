@@ -1,10 +1,10 @@
 """Kolmogorov-Arnold networks: the learned function of each edge, and the edges together."""
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jax.typing import ArrayLike
 
 from jaxnn._check import require
 from jaxnn.analysis.visualization._style import (
@@ -13,6 +13,7 @@ from jaxnn.analysis.visualization._style import (
     MUTED,
     RULE,
     VERMILION,
+    Values,
     bare,
     canvas,
     new_figure,
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
 
 @styled
 def kan_edges(
-    points: ArrayLike,
-    curves: ArrayLike,
+    points: Values,
+    curves: Values,
     *,
-    splines: ArrayLike | None = None,
-    knots: ArrayLike | None = None,
-    data: ArrayLike | None = None,
-    strengths: ArrayLike | None = None,
+    splines: Values | None = None,
+    knots: Values | None = None,
+    data: Values | None = None,
+    strengths: Values | None = None,
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
     limit: int = 12,
@@ -132,17 +133,17 @@ def _first_column(ax: "Axes") -> bool:
 
 @styled
 def kan_network(
-    strengths: Sequence[ArrayLike],
+    strengths: Sequence[Values],
     *,
     output_names: Sequence[str] | None = None,
-    limit: int = 120,
+    limit: int = 80,
     axes: "Axes | None" = None,
 ) -> "Figure":
     """Draw a network's nodes in columns and its strongest edges between them.
 
     Args:
-      strengths: one (inputs, outputs) array a layer; an edge's opacity and width go with its
-        strength within the layer.
+      strengths: one (inputs, outputs) array a layer; an edge's opacity and width go from the
+        weakest that is drawn to the strongest of its layer.
       output_names: names of the last column's nodes.
       limit: draw only so many edges a layer, the strongest.
       axes: where to draw.
@@ -155,7 +156,7 @@ def kan_network(
     where = "kan_network"
     layers = [np.abs(np.asarray(s, np.float64)) for s in strengths]
     require(len(layers) > 0, where, "strengths", strengths, "at least one layer")
-    for before, after in zip(layers, layers[1:], strict=False):
+    for before, after in itertools.pairwise(layers):
         require(
             before.shape[1] == after.shape[0],
             where,
@@ -168,17 +169,25 @@ def kan_network(
     for depth, array in enumerate(layers):
         order = np.argsort(-array.ravel(), kind="stable")[: min(limit, array.size)][::-1]
         sources, targets = np.divmod(order, array.shape[1])
-        weight = array.ravel()[order] / max(float(array.max()), 1e-12)
+        drawn = array.ravel()[order]
+        # From the weakest drawn to the strongest, or all would look alike in a wide layer.
+        span = float(drawn[-1] - drawn[0])
+        weight = (drawn - drawn[0]) / span if span > 0 else np.ones(len(drawn))
         ends = np.stack(
             [
                 np.stack([np.full(len(order), float(depth)), _heights(sizes[depth])[sources]], 1),
-                np.stack([np.full(len(order), depth + 1.0), _heights(sizes[depth + 1])[targets]], 1),
+                np.stack(
+                    [np.full(len(order), depth + 1.0), _heights(sizes[depth + 1])[targets]], 1
+                ),
             ],
             axis=1,
         )
         axes.add_collection(
             LineCollection(
-                list(ends), colors=BLUE, linewidths=0.3 + 1.6 * weight, alpha=0.08 + 0.8 * weight
+                list(ends),
+                colors=BLUE,
+                linewidths=0.4 + 1.8 * weight,
+                alpha=0.1 + 0.85 * weight**1.5,
             )
         )
     for depth, size in enumerate(sizes):

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jax.typing import ArrayLike
 
 from jaxnn._check import require
 from jaxnn.analysis.visualization._style import (
@@ -11,6 +10,7 @@ from jaxnn.analysis.visualization._style import (
     INK,
     MUTED,
     VERMILION,
+    Values,
     new_figure,
     owner,
     styled,
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 @styled
 def spike_raster(
-    spikes: ArrayLike,
+    spikes: Values,
     *,
-    membrane: ArrayLike | None = None,
+    membrane: Values | None = None,
     threshold: float | None = None,
     limit: int = 64,
     axes: "Sequence[Axes] | None" = None,
@@ -76,9 +76,7 @@ def spike_raster(
         below.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     else:
         potential = np.asarray(membrane, np.float64)
-        require(
-            potential.shape == fired.shape, where, "membrane", membrane, f"shape {fired.shape}"
-        )
+        require(potential.shape == fired.shape, where, "membrane", membrane, f"shape {fired.shape}")
         colors = (BLUE, VERMILION, MUTED)
         for unit, color in zip(np.argsort(-total, kind="stable")[:3], colors, strict=False):
             below.plot(np.arange(1, time + 1), potential[:, unit], color=color, linewidth=1.2)

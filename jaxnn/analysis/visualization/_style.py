@@ -6,8 +6,10 @@ grey print; what belongs together is also told apart by dashes, marks or labels.
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from jax.typing import ArrayLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,6 +84,9 @@ SETTINGS: dict[str, Any] = {
     "path.simplify": True,
 }
 
+# What is drawn: arrays, and lists of numbers as people type them.
+Values = ArrayLike | Sequence[Any]
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -91,7 +96,8 @@ def style() -> Iterator[None]:
     """Draw in the library's look inside the block; settings outside stay as they were."""
     import matplotlib
 
-    with matplotlib.rc_context(SETTINGS):
+    settings: Any = SETTINGS
+    with matplotlib.rc_context(settings):
         yield
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.dom import minidom
 
 from jaxnn.analysis.visualization._style import style
@@ -48,8 +48,6 @@ def to_svg(figure: "Figure", *, description: str = "") -> str:
     used = _references(elements)
     for element in elements:
         _tidy(element, used, prefix)
-    for element in root.getElementsByTagName("metadata"):
-        element.parentNode.removeChild(element)  # pyright: ignore[reportOptionalMemberAccess]
     _drop_blank_text(root)
     _ungroup(root)
     _hoist(root)
@@ -114,21 +112,21 @@ def _font(part: str) -> str:
     return f"font-size: {size}{weight}{slant}"
 
 
-def _drop_blank_text(node: minidom.Node) -> None:
+def _drop_blank_text(node: Any) -> None:
     """Remove the white space and comments that only indent the source."""
     for child in list(node.childNodes):
         if child.nodeType == minidom.Node.COMMENT_NODE:
             node.removeChild(child)
         elif child.nodeType == minidom.Node.TEXT_NODE:
             if getattr(node, "tagName", "") not in ("text", "tspan", "style") and not (
-                child.data.strip()  # pyright: ignore[reportAttributeAccessIssue]
+                child.data.strip()
             ):
                 node.removeChild(child)
         else:
             _drop_blank_text(child)
 
 
-def _hoist(node: minidom.Node) -> None:
+def _hoist(node: Any) -> None:
     """Write the style and clip that all members of a group share once, on the group."""
     members = [c for c in node.childNodes if isinstance(c, minidom.Element)]
     for child in members:
@@ -149,7 +147,7 @@ def _hoist(node: minidom.Node) -> None:
                 member.removeAttribute(name)
 
 
-def _ungroup(node: minidom.Node) -> None:
+def _ungroup(node: Any) -> None:
     """Replace groups that say nothing by what they hold."""
     for child in list(node.childNodes):
         _ungroup(child)

@@ -1,0 +1,151 @@
+"""Networks, spikes, attention, sparsity and mistakes: the figures hold what they were given."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from jaxnn.analysis import visualization
+
+RNG = np.random.default_rng(0)
+LINE = np.linspace(-1, 1, 11)
+CURVES = np.sin(LINE[:, None, None] * RNG.normal(size=(1, 3, 2)) * 3)
+
+
+def test_edges_are_drawn_strongest_first():
+    strengths = np.array([[0.1, 0.5], [0.9, 0.2], [0.3, 0.4]])
+    figure = visualization.kan_edges(LINE, CURVES, strengths=strengths, limit=3)
+    assert [ax.get_title() or ax.get_title("left") for ax in figure.axes] == [
+        "in 1 → out 0",
+        "in 0 → out 1",
+        "in 2 → out 1",
+    ]
+    for ax, (i, j) in zip(figure.axes, [(1, 0), (0, 1), (2, 1)], strict=True):
+        curves = [line for line in ax.lines if len(line.get_xdata()) == len(LINE)]
+        np.testing.assert_allclose(curves[0].get_xdata(), LINE)
+        np.testing.assert_allclose(curves[0].get_ydata(), CURVES[:, i, j])
+
+
+def test_edges_show_spline_knots_and_the_range_of_data():
+    data = np.stack([np.linspace(-0.5, 0.7, 201), *RNG.normal(size=(2, 201))], 1)
+    knots = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+    strengths = np.zeros((3, 2))
+    strengths[0, 1] = 1
+    figure = visualization.kan_edges(
+        LINE, CURVES, splines=2 * CURVES, knots=knots, data=data, strengths=strengths, limit=1
+    )
+    (ax,) = figure.axes
+    ys = [np.asarray(line.get_ydata()) for line in ax.lines]
+    assert any(len(y) == 11 and np.allclose(y, 2 * CURVES[:, 0, 1]) for y in ys)
+    marks = next(line for line in ax.lines if line.get_marker() == "|")
+    np.testing.assert_allclose(marks.get_xdata(), [-1, 0, 1])  # those in view
+    (band,) = ax.patches
+    np.testing.assert_allclose(band.get_x(), np.percentile(data[:, 0], 1))
+    np.testing.assert_allclose(band.get_x() + band.get_width(), np.percentile(data[:, 0], 99))
+
+
+def test_network_draws_the_strongest_edges_between_their_nodes():
+    first = np.array([[0.0, 5.0], [1.0, 0.0], [0.0, 2.0]])
+    second = np.array([[1.0], [3.0]])
+    axes = visualization.kan_network([first, second], limit=2).axes[0]
+    lines = [c for c in axes.collections if hasattr(c, "get_segments")]
+    assert [len(c.get_segments()) for c in lines] == [2, 2]
+    weak, strong = lines[0].get_segments()
+    # Input 0, the highest of three, to node 1, the lower of two; input 2 is the lowest.
+    np.testing.assert_allclose(strong, [[0, 5 / 6], [1, 1 / 4]])
+    np.testing.assert_allclose(weak, [[0, 1 / 6], [1, 1 / 4]])
+    assert lines[0].get_linewidths()[1] > lines[0].get_linewidths()[0]
+
+
+def test_raster_has_a_mark_for_each_spike():
+    spikes = np.zeros((4, 3))
+    spikes[0, 2] = spikes[3, 0] = 1
+    raster, rate = visualization.spike_raster(spikes).axes
+    points = raster.collections[0].get_offsets().tolist()
+    assert sorted(points) == [[1, 2], [4, 0]]
+    np.testing.assert_allclose(rate.lines[0].get_ydata(), [1 / 3, 0, 0, 1 / 3])
+
+
+def test_raster_keeps_the_most_active_units_in_their_order():
+    spikes = np.zeros((4, 3))
+    spikes[:2, 0] = spikes[:3, 2] = 1
+    raster, _ = visualization.spike_raster(spikes, limit=2).axes
+    rows = {tuple(p) for p in raster.collections[0].get_offsets().tolist()}
+    assert rows == {(1, 0), (2, 0), (1, 1), (2, 1), (3, 1)}
+    assert raster.get_ylabel() == "unit (2 of 3)"
+
+
+def test_raster_draws_potentials_and_threshold():
+    spikes = np.zeros((4, 2))
+    spikes[0, 1] = 1
+    potential = np.arange(8.0).reshape(4, 2)
+    _, below = visualization.spike_raster(spikes, membrane=potential, threshold=2.5).axes
+    np.testing.assert_allclose(below.lines[0].get_ydata(), potential[:, 1])
+    assert list(below.lines[2].get_ydata()) == [2.5, 2.5]
+
+
+def test_attention_is_a_picture_a_head_row_a_query():
+    first, second = RNG.dirichlet(np.ones(4), (2, 3)), RNG.dirichlet(np.ones(4), (2, 3))
+    axes = visualization.attention_maps({"a": first, "b": second}).axes[0]
+    shown = [image.get_array() for image in axes.images]
+    for got, want in zip(shown, [*first, *second], strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+    assert [image.get_clim() for image in axes.images] == [
+        pytest.approx((0, w.max())) for w in [*first, *second]
+    ]
+    words = {text.get_text() for text in axes.texts}
+    assert {"a", "b", "head 1", "head 2", "query", "key"} <= words
+    np.testing.assert_allclose(
+        visualization.attention_maps(first).axes[0].images[1].get_array(), first[1], rtol=1e-6
+    )
+
+
+def test_sparsity_has_a_point_for_each_layer_and_measure():
+    values = {"zeros": {"one": 0.2, "two": 0.9}, "Hoyer": {"two": 0.4, "three": 0.5}}
+    axes = visualization.sparsity_bars(values).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["one", "two", "three"]
+    points = {
+        c.get_label(): c.get_offsets().tolist()
+        for c in axes.collections
+        if not c.get_label().startswith("_")
+    }
+    assert points == {"zeros": [[0.2, 0], [0.9, 1]], "Hoyer": [[0.4, 1], [0.5, 2]]}
+
+
+def test_confusion_writes_the_counts_where_they_happened():
+    axes = visualization.confusion_matrix([[8, 2], [0, 5]], ["cat", "dog"]).axes[0]
+    counts = {text.get_position(): text.get_text() for text in axes.texts}
+    assert counts == {(0, 0): "8", (1, 0): "2", (1, 1): "5"}
+    shares = axes.images[0].get_array()
+    assert shares[0, 0] > 0 > shares[0, 1]  # right and wrong are shaded apart
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda: visualization.kan_edges(LINE, CURVES[:5]), "`curves` is .*needs shape"),
+        (lambda: visualization.kan_network([np.ones((2, 3)), np.ones((2, 3))]), "`strengths`"),
+        (lambda: visualization.kan_network([]), "at least one layer"),
+        (lambda: visualization.spike_raster(np.ones(3)), r"needs shape \(time, units\)"),
+        (
+            lambda: visualization.spike_raster(np.ones((3, 2)), membrane=np.ones(3)),
+            "`membrane` is .*needs shape",
+        ),
+        (lambda: visualization.attention_maps(np.ones((2, 2))), "choose one example"),
+        (lambda: visualization.confusion_matrix(np.ones((2, 3))), "`matrix` is .*needs shape"),
+        (lambda: visualization.confusion_matrix(np.eye(2), ["a"]), "`class_names` .*2 names"),
+        (lambda: visualization.sparsity_bars({}), "at least one measure"),
+    ],
+)
+def test_rejects(call, match):
+    with pytest.raises(ValueError, match=match):
+        call()
+
+
+def test_draws_into_axes_of_a_larger_figure():
+    figure = Figure()
+    axes = figure.subplots(2, 2)
+    assert visualization.confusion_matrix(np.eye(2), axes=axes[0, 0]) is figure
+    assert visualization.attention_maps(np.ones((1, 2, 2)), axes=axes[0, 1]) is figure
+    assert visualization.spike_raster(np.ones((3, 2)), axes=[axes[1, 0], axes[1, 1]]) is figure
