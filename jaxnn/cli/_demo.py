@@ -10,7 +10,8 @@ from typing import Any
 import jax
 
 from jaxnn.cli import _report
-from jaxnn.cli._analysis import LABELS, ModelAnalysis, analyze_model
+from jaxnn.cli._analysis import ModelAnalysis, analyze_model
+from jaxnn.cli._analysis_parts import LABELS, Label
 from jaxnn.cli._analyze import report_entry
 from jaxnn.cli._models import MODELS
 from jaxnn.cli._parse import UsageError
@@ -80,7 +81,7 @@ def demo(options: DemoOptions) -> int:
         print(json.dumps(summary))
     else:
         _print_table(summary)
-        print(f"report: {report}")
+        print(f"report: {report}  ({summary['seconds']:.0f} s in all)")
     return 0
 
 
@@ -125,22 +126,35 @@ def _set_aside(folder: Path) -> Path | None:
 
 
 def _print_table(summary: dict[str, Any]) -> None:
+    """Print what was trained, then what was found inside: two tables that fit 80 columns."""
     from rich.console import Console
     from rich.table import Table
 
-    title = f"handwritten digits, seed {summary['seed']}, {summary['seconds']:.0f} s in all"
-    table = Table(title=title)
-    table.add_column("model")
-    measures = {name: label for name, label in LABELS.items() if label.summary}
-    shorts = [label.short for label in measures.values()]
-    for head in ("test accuracy", "parameters", "seconds", "steps/s", *shorts):
-        table.add_column(head, justify="right")
-    for row in summary["runs"]:
-        cells = [f"{100 * row['test_accuracy']:.1f} %", f"{row['parameters']:,}"]
-        cells += [f"{row['train_seconds']:.1f}", f"{row['steps_per_second']:.0f}"]
-        for name, label in measures.items():
-            value = row["analysis"].get(name)
-            shown = "-" if value is None else f"{value:.3g}"
-            cells.append(f"{100 * value:.1f} %" if value is not None and label.share else shown)
-        table.add_row(MODELS[row["model"]].title, *cells)
-    Console().print(table)
+    rows = summary["runs"]
+    trained = Table(title=f"handwritten digits, seed {summary['seed']}")
+    for head in ("model", "test accuracy", "parameters", "seconds", "steps/s"):
+        trained.add_column(head, justify="left" if head == "model" else "right")
+    for row in rows:
+        trained.add_row(
+            MODELS[row["model"]].title,
+            f"{100 * row['test_accuracy']:.1f} %",
+            f"{row['parameters']:,}",
+            f"{row['train_seconds']:.1f}",
+            f"{row['steps_per_second']:.0f}",
+        )
+    inside = Table(title="what they look at, and how much of them is at work")
+    inside.add_column("measure")
+    for row in rows:
+        inside.add_column(MODELS[row["model"]].title, justify="right")
+    for name, label in LABELS.items():
+        if label.summary and any(row["analysis"].get(name) is not None for row in rows):
+            inside.add_row(label.label, *(_shown(row["analysis"].get(name), label) for row in rows))
+    console = Console(highlight=False)
+    console.print(trained)
+    console.print(inside)
+
+
+def _shown(value: float | None, label: Label) -> str:
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f} %" if label.share else f"{value:.3g}"
