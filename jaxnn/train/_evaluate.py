@@ -46,7 +46,7 @@ def evaluate(
     rows, mask = _chunks("evaluate", pair, batch_size)
     program = _evaluator(state.apply_fn, tuple(metrics.items()))
     sums = program(state.evaluation_variables, pair, rows, mask)
-    return {name: float(total) / int(mask.sum()) for name, total in sums.items()}
+    return {name: float(sums[name]) / int(mask.sum()) for name in metrics}
 
 
 def predict(

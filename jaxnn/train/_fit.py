@@ -141,7 +141,8 @@ def fit(
             done, count = done + ran, count + ran
             stopping = should_stop()
             if due.record(done):
-                means = {name: float(value) / count for name, value in sums.items()}
+                names = sorted(sums, key=lambda name: (name != "loss", name))
+                means = {name: float(sums[name]) / count for name in names}
                 record: Record = {
                     "step": done,
                     "seconds": round(time.perf_counter() - started, 3),
@@ -274,7 +275,7 @@ class _Iterator:
         self, state: TrainState, sums: Metrics, done: int, most: int
     ) -> tuple[TrainState, Metrics, int]:
         started, ran = time.perf_counter(), 0
-        while ran < most and time.perf_counter() - started < DISPATCH_SECONDS:
+        while not ran or (ran < most and time.perf_counter() - started < DISPATCH_SECONDS):
             batch = self.pending if self.pending is not None else self._next(done + ran)
             self.pending = None
             state, sums = self.add(state, sums, batch)

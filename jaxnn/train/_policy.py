@@ -1,7 +1,7 @@
 """Mixed precision: which dtype parameters, computation and outputs have."""
 
 import dataclasses
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +39,7 @@ class Policy:
 
 
 def _cast(tree: T, dtype: DTypeLike) -> T:
-    def cast(leaf: jax.Array) -> jax.Array:
+    def cast(leaf: Any) -> Any:  # also NumPy's
         return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
     return jax.tree.map(cast, tree)

@@ -26,14 +26,22 @@ class Progress:
         if self.shown:
             from rich import progress
             from rich.console import Console
+            from rich.table import Column
 
+            # In a narrow terminal the values are cut, from the right, and nothing else.
+            def text(form: str, width: int) -> progress.TextColumn:
+                return progress.TextColumn(form, table_column=Column(no_wrap=True, min_width=width))
+
+            digits = len(str(self.total))
             self.bar = progress.Progress(
-                progress.TextColumn("{task.description:<12}"),
-                progress.BarColumn(bar_width=24),
-                progress.TextColumn("{task.completed:>6.0f}/{task.total:.0f}"),
-                progress.TextColumn("{task.fields[rate]:>11}"),
-                progress.TextColumn("{task.fields[values]}"),
-                progress.TimeRemainingColumn(),
+                text("{task.description}", len(self.label)),
+                progress.BarColumn(bar_width=14, table_column=Column(no_wrap=True, min_width=14)),
+                text(f"{{task.completed:>{digits}.0f}}/{{task.total:.0f}}", 2 * digits + 1),
+                text("{task.fields[rate]:>8}", 8),
+                progress.TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
+                progress.TextColumn(
+                    "{task.fields[values]}", table_column=Column(no_wrap=True, overflow="ellipsis")
+                ),
                 console=Console(stderr=True),
             )
             self.bar.start()
@@ -47,10 +55,10 @@ class Progress:
         if self.bar is None:
             return
         seconds = time.perf_counter() - self.started
-        fields = {"rate": f"{(done - self.first) / seconds:,.0f} steps/s"}
+        fields = {"rate": f"{(done - self.first) / seconds:,.0f}/s"}
         if record is not None:
             shown = {k: v for k, v in record.items() if k not in ("step", "seconds")}
-            fields["values"] = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
+            fields["values"] = "  ".join(f"{name} {value:.3g}" for name, value in shown.items())
         self.bar.update(self.task, completed=done, **fields)
 
     def __exit__(
