@@ -18,8 +18,8 @@ from jaxnn.layers.attention import (
 from jaxnn.models import VisionTransformer
 
 LENGTH = 128
-NETWORKS = 5
-STEPS = 400
+NETWORKS = 4
+STEPS = 300
 BATCH = 32
 unbiased = functools.partial(sigmoid_attention, logit_bias=0.0)
 
@@ -104,10 +104,8 @@ def _accuracy(key: jax.Array, attention: Any) -> float:
     digits = data.load("digits")
     x, y = jnp.asarray(digits.train.x), jnp.asarray(digits.train.y)
     test_x, test_y = jnp.asarray(digits.test.x), jnp.asarray(digits.test.y)
-    model = VisionTransformer(
-        outputs=digits.num_classes, features=32, depth=2, num_heads=4, attention=attention
-    )
-    tx = optax.adamw(optax.warmup_cosine_decay_schedule(0.0, 3e-3, STEPS // 10, STEPS))
+    model = VisionTransformer(outputs=10, features=32, depth=2, num_heads=4, attention=attention)
+    tx = optax.adamw(optax.warmup_cosine_decay_schedule(0.0, 5e-3, STEPS // 10, STEPS))
 
     def logits(params, x):
         return jnp.asarray(model.apply({"params": params}, x))

@@ -106,9 +106,9 @@ def sigmoid_attention(
       ValueError: shapes disagree.
 
     Example:
-      >>> query, key = jnp.zeros((1, 1, 2)), jnp.ones((4, 1, 2))
-      >>> print(sigmoid_attention(query, key, jnp.ones((4, 1, 1))).round(2))
-      [[[0.8]]]
+      >>> query, key = jnp.zeros((1, 1, 2)), jnp.ones((3, 1, 2))
+      >>> print(sigmoid_attention(query, key, jnp.ones((3, 1, 1))).round(2))
+      [[[0.75]]]
     """
     where = "sigmoid_attention"
     check_attention(where, query, key, value, mask, bias, scale, dropout_rate, dropout_key)

@@ -74,8 +74,8 @@ def alibi_bias(
       ValueError: leading axes differ, or ``slopes`` has more than one axis.
 
     Example:
-      >>> alibi_bias(jnp.arange(2), jnp.arange(3), jnp.array([0.5])).tolist()
-      [[[0.0, -0.5, -1.0], [-0.5, 0.0, -0.5]]]
+      >>> alibi_bias(jnp.array([2]), jnp.arange(2), jnp.array([0.5])).tolist()
+      [[[-1.0, -0.5]]]
     """
     where = "alibi_bias"
     require_array(

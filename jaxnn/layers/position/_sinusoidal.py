@@ -38,9 +38,8 @@ def sinusoidal_embedding(
       ValueError: ``features`` is odd or below two, or ``base`` is not positive.
 
     Example:
-      >>> print(sinusoidal_embedding(jnp.arange(2), 2).round(2))
-      [[0.   1.  ]
-       [0.84 0.54]]
+      >>> print(sinusoidal_embedding(jnp.array([0]), 4))
+      [[0. 1. 0. 1.]]
     """
     where = "sinusoidal_embedding"
     require_array(where, floating=False, positions=positions)

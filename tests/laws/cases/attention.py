@@ -14,7 +14,7 @@ X = jnp.ones((2, 3, 8))
 
 def inputs(key):
     """Three queries and four keys, of four and two heads, with a bias."""
-    return normal(key, (2, 3, 4, 6), (2, 4, 2, 6), (2, 4, 2, 5), (2, 4, 3, 4))
+    return normal(key, (2, 3, 4, 6), (2, 4, 2, 6), (2, 4, 2, 6), (2, 4, 3, 4))
 
 
 def masked(function):
