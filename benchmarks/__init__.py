@@ -12,4 +12,8 @@ What makes the figures worth reading:
   busy machine slows all of them; what is reported are medians and quartiles of those ratios;
 - compilation happens before and is reported apart;
 - each round also times one float32 matrix product, the machine's yardstick under that load.
+
+A limit reads its operands from memory and writes its results there, where a whole step may keep
+them in cache or share them: a step near its limit has nothing left to win but the products
+themselves, and one slightly below it is no error.
 """
