@@ -121,7 +121,6 @@ CASES = [
                 match="gradient_shap: `key` is 0; it needs a random key",
             ),
         ),
-        exempt={"bfloat16": "the random points are drawn in float32, and rounded to bfloat16"},
     ),
     Case(
         name=f"{HOME}.smooth",
