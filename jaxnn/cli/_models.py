@@ -56,7 +56,11 @@ class Model:
 
 
 MODELS = {
-    "mlp": Model("MLP", models.MLPConfig, Training(steps=1000, learning_rate=3e-3)),
+    "mlp": Model(
+        "MLP",
+        models.MLPConfig,
+        Training(steps=1000, learning_rate=3e-3, weight_decay=1e-2, label_smoothing=0.1),
+    ),
     "vit": Model(
         "Vision transformer",
         models.VisionTransformerConfig,

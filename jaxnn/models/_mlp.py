@@ -77,7 +77,7 @@ class MLPConfig:
     """Width of each hidden layer."""
     activation: Literal["gelu", "relu", "silu", "tanh"] = "gelu"
     """Non-linearity between the layers."""
-    dropout: float = 0.1
+    dropout: float = 0.3
     """Share of hidden units dropped in training."""
 
     def build(self, input_shape: tuple[int, ...], outputs: int) -> MLP:
