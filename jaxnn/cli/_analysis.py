@@ -124,7 +124,8 @@ def _learning(history: Sequence[Mapping[str, float]]) -> list[FigureEntry]:
             "Learning",
             "While training went on. The solid line is measured on examples the model learns "
             "from, the dashed one on examples it never sees. Both should move together; where "
-            "the dashed line turns back, the model has begun to learn its examples by heart.",
+            "the dashed line turns back, the model has begun to learn its examples by heart. "
+            "Training with dropout or other noise makes the solid line look worse than it is.",
         )
     ]
 

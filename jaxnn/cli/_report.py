@@ -369,7 +369,8 @@ def _cell(column: _Column, run: Run, runs: Sequence[Run]) -> dict[str, object]:
     if value is None:
         return {"text": "", "best": False, "meter": None}
     others = [v for r in runs if (v := column.value(r)) is not None]
-    best = column.best is not None and len(others) > 1 and value == column.best(others)
+    # Where all are alike nobody is best.
+    best = column.best is not None and len(set(others)) > 1 and value == column.best(others)
     meter = f"{100 * min(max(value, 0), 1):.1f}" if column.meter else None
     return {"text": column.form(value), "best": best, "meter": meter}
 

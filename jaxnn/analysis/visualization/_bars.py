@@ -144,7 +144,7 @@ def confusion_matrix(
     axes.set_yticks(range(size), names)
     axes.set_xticks(np.arange(1, size) - 0.5, minor=True)
     axes.set_yticks(np.arange(1, size) - 0.5, minor=True)
-    axes.grid(which="minor", color=RULE, linewidth=0.5)
+    axes.grid(which="minor", color="#dde1e6", linewidth=0.5)  # between white cells on any page
     axes.tick_params(which="both", length=0, labelcolor=INK)
     for spine in axes.spines.values():
         spine.set_visible(True)
