@@ -42,7 +42,7 @@ def gradient_shap(
       baselines: examples to be drawn from, usually a sample of the training data.
       key: random key.
       samples: gradients averaged; the error falls with the root of their number.
-      batch_size: gradients held at once; ``None`` takes 10.
+      batch_size: gradients held at once; ``None`` takes 5.
 
     Returns:
       An array like ``x``; its sum estimates ``f(x)`` minus the mean of f over ``baselines``.

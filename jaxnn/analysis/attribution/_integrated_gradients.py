@@ -53,7 +53,7 @@ def integrated_gradients(
       steps: gradients evaluated; see :func:`completeness_residual` for whether they suffice.
       method: the quadrature. Gauss-Legendre is exact where f is a polynomial along the path
         of degree up to ``2 * steps``; across a kink all are of first order or little better.
-      batch_size: gradients held at once; ``None`` takes 10, which was as fast as any.
+      batch_size: gradients held at once; ``None`` takes 5, which was as fast as any.
 
     Returns:
       An array like ``x`` whose sum approximates ``f(x) - f(baseline)``. The gradients are

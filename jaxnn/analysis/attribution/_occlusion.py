@@ -42,7 +42,7 @@ def occlusion(
       stride: step along each axis, or one for all, at most the window's extent there.
       baseline: what is put in the window's place: an array like ``x`` or a number; zeros if
         ``None``.
-      batch_size: covered copies held at once; ``None`` takes 10.
+      batch_size: covered copies held at once; ``None`` takes 5.
 
     Returns:
       An array like ``x``. The last window of an axis may overhang, as captum's does; each

@@ -42,7 +42,7 @@ def smooth(
       method: called as ``method(f, x, *args, **options)``; any method of this family, or any
         function of that form.
       statistic: the mean, the mean of squares, or the variance (over all samples, not n - 1).
-      batch_size: noisy copies held at once; ``None`` takes 10.
+      batch_size: noisy copies held at once; ``None`` takes 5.
 
     Returns:
       A function ``(f, x, *args, key=, stdev=, samples=25, **options)``. ``stdev`` is in the

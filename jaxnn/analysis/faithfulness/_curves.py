@@ -47,7 +47,7 @@ def deletion_curve(
         the earlier goes first.
       baseline: what replaces an entry: an array like ``x`` or a number; zeros if ``None``.
       steps: intervals of the curve.
-      batch_size: changed copies held at once; ``None`` takes 10.
+      batch_size: changed copies held at once; ``None`` takes 5.
 
     Returns:
       ``steps + 1`` outputs, from ``f(x)`` to ``f(baseline)``.

@@ -203,4 +203,5 @@ CLAIM = Claim(
     identities=identities,
     agreements=agreements,
     effects=effects,
+    quick=False,
 )
