@@ -168,7 +168,7 @@ def _performance(
             visualization.confusion_matrix(matrix, names),
             "Right and wrong",
             f"{right} of {len(y)} test examples are named correctly, in blue on the diagonal. "
-            f"Orange cells are mistakes: what is true stands at the left, what the model said "
-            f"below.{remark}",
+            "What is true stands at the left, what the model said below; orange cells are "
+            f"mistakes.{remark}",
         )
     ]

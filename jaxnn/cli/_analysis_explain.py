@@ -188,20 +188,20 @@ def _feature_maps(
     dataset: Dataset, outputs: np.ndarray, chosen: np.ndarray, explained: Explained
 ) -> list[FigureEntry]:
     count = int(np.prod(dataset.test.x.shape[1:]))
-    names = list(dataset.feature_names)
+    names = [name.replace("_", " ") for name in dataset.feature_names]
     names = names if len(names) == count else [f"feature {i}" for i in range(count)]
     flat = {name: maps.reshape(len(maps), -1) for name, maps in explained.maps.items()}
     kept = ("integrated gradients", "SmoothGrad", "occlusion")
     shares = {name: np.abs(flat[name]).mean(0) for name in kept}
     shares = {name: v / max(float(v.sum()), 1e-12) for name, v in shares.items()}
-    more = f" The {12} strongest of {count} are shown." if count > 12 else ""
+    more = f" The 12 strongest of {count} are shown." if count > 12 else ""
     values = np.asarray(dataset.test.x[chosen[: len(explained.targets)]]).reshape(-1, count)
     entries = [
         entry(
             visualization.feature_bars(shares, names),
             "What it goes by",
             "How much each feature moves the answer, averaged over test examples, according to "
-            f"three methods. Long bars that agree can be trusted.{more}",
+            f"three methods. Where the three agree, the ranking is not the method's doing.{more}",
         )
     ]
     whose = "the output" if dataset.task == "regression" else "the answer given"
@@ -236,6 +236,7 @@ def _deletion(explained: Explained) -> list[FigureEntry]:
             "Do the explanations hold?",
             "Inputs are erased one after the other, those a method calls most important first, "
             "and the model's confidence in its answer is watched. A curve that falls early has "
-            "found what the model needs; the line for a random order is what chance does.",
+            "found what the model needs; the line for a random order is what chance does. "
+            "SmoothGrad is a slope, not a share of the answer, and may well do worse.",
         )
     ]

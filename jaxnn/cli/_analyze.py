@@ -73,7 +73,8 @@ def analyze_command(options: AnalyzeOptions) -> int:
     table.add_column("measure")
     table.add_column("value", justify="right")
     for name, value in analysis.measures.items():
-        table.add_row(name.replace("_", " "), f"{value:.4g}" if value is not None else "-")
+        if isinstance(value, int | float):  # those by layer and method are in the page
+            table.add_row(name.replace("_", " "), f"{value:.4g}")
     Console().print(table)
     print(f"report: {path}")
     return 0

@@ -259,7 +259,7 @@ def _columns(runs: Sequence[Run]) -> list[_Column]:
             min if compare else None,
             says="Wall-clock time, with the compilation, which a second run has behind it.",
         ),
-        _Column("steps / s", lambda run: run.steps_per_second, number, max if compare else None),
+        _Column("steps/s", lambda run: run.steps_per_second, number, max if compare else None),
         *labelled,
     ]
 
