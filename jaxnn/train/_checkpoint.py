@@ -233,7 +233,7 @@ def _with_arrays(state: TrainState, arrays: dict[str, Any]) -> TrainState:
     def like(old: Any, new: jax.Array) -> jax.Array:
         # What is read back is committed to its device; computing with it would compile anew.
         if isinstance(old, jax.Array) and not old.committed:
-            new = jnp.array(np.asarray(new))
+            new = jax.device_put(np.asarray(new))
         return jax.random.wrap_key_data(new, impl=jax.random.key_impl(old)) if _is_key(old) else new
 
     return state.replace(

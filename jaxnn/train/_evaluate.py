@@ -42,7 +42,7 @@ def evaluate(
         positive, or a metric gives one value for the whole batch.
     """
     x, y = data
-    pair = jax.tree.map(jnp.asarray, (x, y))
+    pair = jax.device_put((x, y))
     rows, mask = _chunks("evaluate", pair, batch_size)
     program = _evaluator(state.apply_fn, tuple(metrics.items()))
     sums = program(state.evaluation_variables, pair, rows, mask)
@@ -67,7 +67,7 @@ def predict(
       ValueError: ``x`` is empty or its arrays disagree in length, or ``batch_size`` is not
         positive.
     """
-    x = jax.tree.map(jnp.asarray, x)
+    x = jax.device_put(x)
     rows, mask = _chunks("predict", x, batch_size)
     outputs = _predictor(apply_fn)(variables, x, rows)
 
@@ -81,7 +81,7 @@ def predict(
 def _evaluator(
     apply_fn: Callable[..., Any], metrics: tuple[tuple[str, PerExample], ...]
 ) -> Callable[..., dict[str, jax.Array]]:
-    def program(variables: PyTree, data: Any, rows: jax.Array, mask: jax.Array) -> Any:
+    def evaluate_chunks(variables: PyTree, data: Any, rows: jax.Array, mask: jax.Array) -> Any:
         def chunk(inputs: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
             rows, mask = inputs
             x, y = take(data, rows)
@@ -90,7 +90,7 @@ def _evaluator(
 
         return jax.tree.map(jnp.sum, jax.lax.map(chunk, (rows, mask)))
 
-    return jax.jit(program)
+    return jax.jit(evaluate_chunks)
 
 
 @functools.lru_cache(maxsize=64)

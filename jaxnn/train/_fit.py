@@ -130,7 +130,7 @@ def fit(
     else:
         feed = _Arrays(step, data, batch_size, seed)
     due = _Due(steps, record_every, evaluate_every, checkpoint_every)
-    evaluation = jax.tree.map(jnp.asarray, evaluation)  # to the device once
+    evaluation = jax.device_put(evaluation)  # once; jnp.asarray would compile for each shape
     history = list(position.history)
     sums = feed.start_sums(state, position)
     count = position.count
@@ -154,7 +154,7 @@ def fit(
                 history.append(record)
                 for report in on_record:
                     report(record)
-                sums, count = jax.tree.map(jnp.zeros_like, sums), 0
+                sums, count = jax.device_put({name: np.float32(0) for name in sums}), 0
                 bar.update(done, record)
             else:
                 bar.update(done)
@@ -213,13 +213,16 @@ class _Arrays:
         )
         require(0 <= seed < 2**63, "fit", "seed", seed, "a number in [0, 2**63)")
         self.step, self.batch_size, self.seed = step, batch_size, seed
-        self.data = jax.tree.map(jnp.asarray, data)
+        self.data = jax.device_put(data)
         self.per_epoch = self.examples // batch_size
         self.program = _program(step)
         self.seconds_per_step = 0.0
 
     def start_sums(self, state: TrainState, position: Position) -> Metrics:
-        batch = jax.tree.map(lambda leaf: leaf[: self.batch_size], self.data)
+        batch = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((self.batch_size, *leaf.shape[1:]), leaf.dtype),
+            self.data,
+        )
         return _start_sums(self.step, state, batch, position)
 
     def run(
@@ -314,7 +317,7 @@ def _start_sums(step: Step, state: TrainState, batch: Any, position: Position) -
             f"sums of the metrics that the step gives, {sorted(shapes)}",
             "Was the run started with other metrics?",
         )
-    return {name: jnp.asarray(position.sums.get(name, 0.0), jnp.float32) for name in sorted(shapes)}
+    return jax.device_put({name: np.float32(position.sums.get(name, 0)) for name in shapes})
 
 
 def _add(sums: Metrics, metrics: Metrics) -> Metrics:
@@ -325,7 +328,7 @@ def _add(sums: Metrics, metrics: Metrics) -> Metrics:
 def _program(step: Step) -> Callable[..., tuple[TrainState, Metrics]]:
     """Compile the loop once for each step function, whatever the number of steps."""
 
-    def program(
+    def train_steps(
         state: TrainState, sums: Metrics, data: Any, rows: jax.Array, count: jax.Array
     ) -> tuple[TrainState, Metrics]:
         def body(i: jax.Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
@@ -334,16 +337,16 @@ def _program(step: Step) -> Callable[..., tuple[TrainState, Metrics]]:
 
         return jax.lax.fori_loop(0, count, body, (state, sums))
 
-    return jax.jit(program, donate_argnums=(0, 1))
+    return jax.jit(train_steps, donate_argnums=(0, 1))
 
 
 @functools.lru_cache(maxsize=64)
 def _adder(step: Step) -> Callable[..., tuple[TrainState, Metrics]]:
-    def add(state: TrainState, sums: Metrics, batch: Any) -> tuple[TrainState, Metrics]:
+    def train_step(state: TrainState, sums: Metrics, batch: Any) -> tuple[TrainState, Metrics]:
         state, metrics = step(state, batch)
         return state, _add(sums, metrics)
 
-    return jax.jit(add, donate_argnums=(0, 1))
+    return jax.jit(train_step, donate_argnums=(0, 1))
 
 
 @functools.lru_cache(maxsize=4)
