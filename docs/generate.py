@@ -25,7 +25,9 @@ def write_all(docs: Path) -> None:
             (out / f"{path}.md").write_text(_reference(path, module))
             pages.append(path)
     toctree = "\n".join(pages)
-    (out / "index.md").write_text(f"# Reference\n\n```{{toctree}}\n:maxdepth: 1\n\n{toctree}\n```\n")
+    (out / "index.md").write_text(
+        f"# Reference\n\n```{{toctree}}\n:maxdepth: 1\n\n{toctree}\n```\n"
+    )
     (out / "mechanisms.md").write_text(_mechanisms())
     shutil.copytree(docs.parent / "notebooks", out / "notebooks", dirs_exist_ok=True)
 
