@@ -16,7 +16,8 @@ class Progress:
     """
 
     def __init__(self, show: bool | str | None, *, total: int, done: int) -> None:
-        self.label = show if isinstance(show, str) else "training"
+        # Padded: a column of few letters is the first that a narrow terminal gives up.
+        self.label = (show if isinstance(show, str) else "training").ljust(8)
         shown = sys.stderr.isatty() if show is None else bool(show)
         self.total, self.first, self.shown = total, done, shown
         self.bar: Any = None
