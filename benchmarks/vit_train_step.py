@@ -94,7 +94,15 @@ def ours() -> Work:
 
     batch, params = setting()
     model = models.VisionTransformer(
-        outputs=CLASSES, features=WIDTH, depth=DEPTH, num_heads=HEADS, patch_size=PATCH
+        outputs=CLASSES,
+        features=WIDTH,
+        depth=DEPTH,
+        num_heads=HEADS,
+        patch_size=PATCH,
+        position="learned",
+        pooling="mean",
+        shift=0,
+        dropout_rate=0.0,
     )
     start = training.ours_starter(model, renamed(params), batch[0], training.optimiser())
     return training.stepping(start, training.ours_step(), batch)

@@ -1,0 +1,25 @@
+"""Every benchmark's entries still do the same work: a changed default of ours shows here."""
+
+import pytest
+
+from benchmarks import _registry
+from benchmarks._harness import difference, missing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", _registry.names())
+def test_entries_agree_with_ours(name):
+    benchmark = _registry.load(name)
+    ours = benchmark.ours.make().witness()
+    for other, entry in benchmark.others.items():
+        if not missing(entry):
+            assert difference(ours, entry.make().witness()) <= benchmark.tolerance, other
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", _registry.names())
+def test_witnesses_are_losses_that_training_moved(name):
+    """A constant witness (a step that learns nothing) would agree with anything as idle."""
+    losses = _registry.load(name).ours.make().witness()
+    assert len(losses) >= 3
+    assert losses[-1] < losses[0]
