@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -19,6 +18,7 @@ class KAN(nn.Module):
 
     The layers are the submodules ``layers_0``, ``layers_1``, ... With ``layers.kan`` its
     grids can be moved and refined, its edges drawn, scored, pruned and replaced by formulas.
+    The outputs of each hidden layer are sown into ``intermediates`` as ``hidden_0``, ...
 
     Attributes:
       features: widths of the layers; the last is the number of outputs.
@@ -53,7 +53,9 @@ class KAN(nn.Module):
         x = x.reshape(x.shape[0], math.prod(x.shape[1:]))
         if self.input_range is not None:
             (low, high), (start, end) = self.input_range, self.grid_range
-            require(low < high, "KAN", "input_range", self.input_range, "a lower end below its upper")
+            require(
+                low < high, "KAN", "input_range", self.input_range, "a lower end below its upper"
+            )
             x = (x - low) * ((end - start) / (high - low)) + start
         for i, width in enumerate(self.features):
             x = self.layer(
@@ -66,50 +68,45 @@ class KAN(nn.Module):
                 param_dtype=self.param_dtype,
                 name=f"layers_{i}",
             )(x)
+            if i < len(self.features) - 1:
+                self.sow("intermediates", f"hidden_{i}", x)
         return x
 
 
 @dataclasses.dataclass(frozen=True)
 class KANConfig:
-    """Settings of a :class:`KAN`.
-
-    Attributes:
-      hidden: widths of the hidden layers.
-      grid: intervals of each spline's grid.
-      degree: degree of the splines; 3 is cubic.
-      grid_low: where the grids begin.
-      grid_high: where they end.
-      input_low: value of the inputs that is mapped onto the grid's beginning.
-      input_high: value that is mapped onto its end; equal to ``input_low`` for no mapping.
-      regularization: weight of the penalty on edges; 0 for none.
-    """
+    """A Kolmogorov-Arnold network with B-spline edges."""
 
     hidden: tuple[int, ...] = (32,)
+    """Width of each hidden layer."""
     grid: int = 5
+    """Intervals of each spline's grid."""
     degree: int = 3
-    grid_low: float = -1.0
-    grid_high: float = 1.0
-    input_low: float = 0.0
-    input_high: float = 0.0
+    """Degree of the splines; 3 is cubic."""
+    grid_range: tuple[float, float] = (-1.0, 1.0)
+    """Where the grids begin and end."""
+    scale_inputs: bool = False
+    """Whether to map ``input_range`` linearly onto ``grid_range`` first."""
+    input_range: tuple[float, float] = (0.0, 1.0)
+    """Range of the inputs, for ``scale_inputs``."""
     regularization: float = 0.0
+    """Weight of the penalty on edges; 0 for none."""
 
-    def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-        """Make the network for examples of ``input_shape`` and ``outputs`` classes.
-
-        Raises:
-          ValueError: a size is not positive.
-        """
-        ok = all(size > 0 for size in input_shape)
-        require(ok, "KANConfig", "input_shape", input_shape, "positive sizes")
-        require(outputs > 0, "KANConfig", "outputs", outputs, "a positive number")
-        options: dict[str, Any] = {}
-        if self.input_low != self.input_high:
-            options["input_range"] = (self.input_low, self.input_high)
+    def build(self, input_shape: tuple[int, ...], outputs: int) -> KAN:
+        """Make the network for examples of any shape and this many outputs."""
+        del input_shape  # flattened, whatever it is
+        for width in self.hidden:
+            require(width > 0, "KANConfig", "hidden", self.hidden, "widths above zero")
+        for name in ("grid_range", "input_range"):
+            low, high = span = getattr(self, name)
+            require(low < high, "KANConfig", name, span, "a lower end below its upper")
+        require(self.grid >= 1, "KANConfig", "grid", self.grid, "a positive integer")
+        require(self.degree >= 0, "KANConfig", "degree", self.degree, "an integer >= 0")
         return KAN(
             features=(*self.hidden, outputs),
             grid=self.grid,
             degree=self.degree,
-            grid_range=(self.grid_low, self.grid_high),
+            grid_range=self.grid_range,
+            input_range=self.input_range if self.scale_inputs else None,
             regularization=self.regularization,
-            **options,
         )

@@ -19,6 +19,7 @@ Source: "KAN: Kolmogorov-Arnold Networks" (2024), section 2.2; the recursion is 
 """
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +68,9 @@ def uniform_knots(
     """
     require_array("uniform_knots", low=low, high=high)
     require_grid("uniform_knots", grid, degree)
-    require(low.shape == high.shape, "uniform_knots", "high", high, f"the shape {low.shape} of `low`")
+    require(
+        low.shape == high.shape, "uniform_knots", "high", high, f"the shape {low.shape} of `low`"
+    )
     steps = jnp.arange(-degree, grid + degree + 1, dtype=low.dtype) / grid
     steps = steps.reshape((1,) * low.ndim + (-1,))
     # Convex combination: the end of the grid is exactly `high`.
@@ -125,6 +128,12 @@ def bspline_basis(
         knots,
         f"at least degree + 2 = {degree + 2} knots",
     )
+    return _recursion(x, knots, degree)
+
+
+# Compiled as one program when called eagerly; inlined when the caller is being compiled.
+@partial(jax.jit, static_argnames="degree", inline=True)
+def _recursion(x: jax.Array, knots: jax.Array, degree: int) -> jax.Array:
     wide = accumulation_dtype(x.dtype)
     table = jnp.atleast_2d(knots.astype(wide)).T  # (knots, features or 1)
     t = table.reshape((1,) * (x.ndim - 1) + table.shape)
@@ -185,6 +194,11 @@ def uniform_bspline_basis(
     require_rank("uniform_bspline_basis", "x", x, 1, "(*batch, features)")
     require_grid("uniform_bspline_basis", grid, degree)
     require(low < high, "uniform_bspline_basis", "low", low, f"a number below `high`, {high!r}")
+    return _closed_form(x, grid, degree, float(low), float(high))
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3, 4), inline=True)
+def _closed_form(x: jax.Array, grid: int, degree: int, low: float, high: float) -> jax.Array:
     wide = accumulation_dtype(x.dtype)
     u = (x.astype(wide) - low) * (grid / (high - low))
     if degree == 0:  # 0⁰ has no branch-free form.

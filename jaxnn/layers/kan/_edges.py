@@ -16,13 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 from jaxtyping import Array, Float
 
 from jaxnn._check import require, require_positive
 from jaxnn.layers.kan._basis import bspline_basis, uniform_knots
 from jaxnn.layers.kan._layer import edge_functions
-from jaxnn.layers.kan._observe import Path, Variables, observe, replaced
+from jaxnn.layers.kan._observe import Path, Variables, flatten, observe, replaced
 from jaxnn.layers.kan._penalty import edge_norms
 
 Scores = Mapping[str, Any]
@@ -80,9 +80,7 @@ def edge_curves(
     return xs, jnp.moveaxis(ys, 0, -1)
 
 
-def edge_scores(
-    model: nn.Module, variables: Variables, x: Array, **options: Any
-) -> dict[str, Any]:
+def edge_scores(model: nn.Module, variables: Variables, x: Array, **options: Any) -> dict[str, Any]:
     """Measure every edge of every KAN layer on data: the mean magnitude of its function.
 
     Args:
@@ -99,10 +97,10 @@ def edge_scores(
       ValueError: the model has no KAN layer.
     """
     scores = {}
-    for path, seen in observe("edge_scores", model, variables, x, **options).items():
+    for path, (seen, inputs) in observe("edge_scores", model, variables, x, **options).items():
         degree, knots = seen.layer.degree, seen.knots
         edges = edge_functions(
-            seen.x,
+            inputs,
             **seen.parameters,
             basis=lambda x, knots=knots, degree=degree: bspline_basis(x, knots, degree=degree),
             base=seen.layer.base,
@@ -111,9 +109,7 @@ def edge_scores(
     return unflatten_dict(scores)
 
 
-def prune_edges(
-    variables: Variables, scores: Scores, *, threshold: float = 0.03
-) -> dict[str, Any]:
+def prune_edges(variables: Variables, scores: Scores, *, threshold: float = 0.03) -> dict[str, Any]:
     """Remove the edges that score no more than a threshold, by a mask.
 
     Args:
@@ -128,26 +124,24 @@ def prune_edges(
     Raises:
       ValueError: ``scores`` has a layer that ``variables`` has not.
     """
-    flat, changes = flatten_dict(dict(variables)), {}
-    for path, score in flatten_dict(dict(scores)).items():
+    flat, changes = flatten(variables), {}
+    for path, score in flatten(scores).items():
         at = ("params", *path[:-1], "coefficients")
-        found = flat.get(at)
+        found: Any = flat.get(at)
         needs = f"only layers of `variables`, with as many edges; see {'/'.join(path[:-1])!r}"
-        ok = found is not None and found.shape[1:] == score.shape
-        require(ok, "prune_edges", "scores", score, needs)
+        shape = None if found is None else found.shape[1:]
+        require(shape == score.shape, "prune_edges", "scores", score, needs)
         mask = (score > threshold).astype(score.dtype)
         if (old := flat.get(("mask", *path))) is not None:
             mask = mask * old
         changes["mask", *path] = mask
         changes[at] = found * mask[None].astype(found.dtype)
         base = ("params", *path[:-1], "base_kernel")
-        changes[base] = flat[base] * mask.astype(flat[base].dtype)
+        changes[base] = flat[base] * mask.astype(found.dtype)
     return replaced(variables, changes)
 
 
-def prune_nodes(
-    variables: Variables, scores: Scores, *, threshold: float = 0.01
-) -> dict[str, Any]:
+def prune_nodes(variables: Variables, scores: Scores, *, threshold: float = 0.01) -> dict[str, Any]:
     """Remove hidden nodes that no edge reaches or none leaves, giving a smaller network.
 
     For layers in a chain, each the input of the next. Sizes depend on values, so this runs
@@ -161,14 +155,15 @@ def prune_nodes(
 
     Returns:
       Variables of the smaller network; its ``features`` are the last axes of its base kernels.
-      What is left out added nothing but edges below the threshold.
+      A removed node takes its edges on both sides along, so that even one whose value was 0
+      no longer adds φ(0) to the next layer.
 
     Raises:
       ValueError: the layers are no chain: outputs and next inputs differ.
     """
-    flat = dict(flatten_dict(dict(variables)))
+    flat = flatten(variables)
     chain = sorted(
-        ((path[:-1], np.asarray(score)) for path, score in flatten_dict(dict(scores)).items()),
+        ((path[:-1], np.asarray(score)) for path, score in flatten(scores).items()),
         key=lambda layer: _natural(layer[0]),
     )
     (before, into), *rest = chain

@@ -19,6 +19,7 @@ Source: "KAN: Kolmogorov-Arnold Networks" (2024), section 2.2 (grid updates) and
 extension, equation 2.16); ``grid_eps`` is that of its published code.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -28,8 +29,8 @@ from jaxtyping import Array, Float
 
 from jaxnn._check import require, require_array
 from jaxnn._numeric import accumulation_dtype
-from jaxnn.layers.kan._basis import bspline_basis, require_grid, uniform_knots
-from jaxnn.layers.kan._observe import Variables, observe, replaced
+from jaxnn.layers.kan._basis import bspline_basis, require_grid
+from jaxnn.layers.kan._observe import Variables, find, observe, replaced
 
 Knots = Float[Array, " knots"] | Float[Array, "inputs knots"]
 
@@ -52,8 +53,8 @@ def fit_coefficients(
       degree: k.
 
     Returns:
-      Coefficients in the dtype of ``y``; of several minimisers (an interval without samples)
-      the one of least norm.
+      Coefficients in the dtype of ``y``; functions that the samples leave undetermined, as in
+      an interval without any, get 0.
 
     Raises:
       TypeError: an argument is not a floating-point array.
@@ -68,6 +69,12 @@ def fit_coefficients(
         y,
         f"shape {(*x.shape, 'outputs')}, for the samples and inputs of `x`",
     )
+    return _fit(x, y, knots, degree)
+
+
+# Compiled as one program when called eagerly; inlined when the caller is being compiled.
+@partial(jax.jit, static_argnames="degree", inline=True)
+def _fit(x: jax.Array, y: jax.Array, knots: jax.Array, degree: int) -> jax.Array:
     wide = accumulation_dtype(y.dtype)
     values = bspline_basis(x.astype(wide), knots.astype(wide), degree=degree)
     solve = jax.vmap(_least_squares, in_axes=(2, 1), out_axes=1)
@@ -75,7 +82,38 @@ def fit_coefficients(
 
 
 def _least_squares(matrix: jax.Array, target: jax.Array) -> jax.Array:
-    return jnp.linalg.lstsq(matrix, target)[0]
+    """Solve by modified Gram-Schmidt on [matrix, target], one column at a time.
+
+    ``jnp.linalg.lstsq`` is not used: with jaxlib 0.10.2 on two cores, two batched LAPACK calls
+    that run side by side wait for each other's threads for ever.
+    """
+    columns = matrix.shape[1]
+    sizes = jnp.linalg.norm(matrix, axis=0)
+    table = jnp.concatenate([matrix, target], axis=1)
+    precision = jax.lax.Precision.HIGHEST
+
+    def orthogonalise(table: jax.Array, j: jax.Array) -> tuple[jax.Array, jax.Array]:
+        column = table[:, j]
+        power = jnp.sum(column * column)
+        # A column that the ones before it span adds nothing but rounding.
+        used = power > (1e-5 * jnp.maximum(sizes[j], 1e-3 * jnp.max(sizes))) ** 2
+        unit = jnp.where(used, column * jax.lax.rsqrt(jnp.where(used, power, 1)), 0)
+        row = jnp.dot(unit, table, precision=precision)
+        return table - unit[:, None] * row[None], row
+
+    def substitute(solution: jax.Array, j: jax.Array) -> tuple[jax.Array, None]:
+        pivot = triangle[j, j]
+        rest = right[j] - jnp.dot(triangle[j], solution, precision=precision)
+        entry = jnp.where(pivot > 0, rest / jnp.where(pivot > 0, pivot, 1), 0)
+        return solution.at[j].set(entry), None
+
+    order = jnp.arange(columns)
+    _, rows = jax.lax.scan(orthogonalise, table, order)
+    triangle, right = rows[:, :columns], rows[:, columns:]
+    # Rows are orthogonal to earlier columns but for rounding, which must not come back in.
+    triangle = jnp.triu(triangle)
+    start = jnp.zeros((columns, target.shape[1]), target.dtype)
+    return jax.lax.scan(substitute, start, order, reverse=True)[0]
 
 
 def refit_coefficients(
@@ -104,9 +142,7 @@ def refit_coefficients(
       TypeError: an argument is not a floating-point array.
       ValueError: shapes disagree.
     """
-    require_array(
-        "refit_coefficients", coefficients=coefficients, knots=knots, new_knots=new_knots
-    )
+    require_array("refit_coefficients", coefficients=coefficients, knots=knots, new_knots=new_knots)
     require(
         coefficients.ndim == 3 and coefficients.shape[0] == knots.shape[-1] - degree - 1,
         "refit_coefficients",
@@ -115,6 +151,11 @@ def refit_coefficients(
         f"shape ({knots.shape[-1] - degree - 1}, inputs, outputs), "
         f"for {knots.shape[-1]} knots and degree {degree}",
     )
+    return _refit(coefficients, knots, new_knots, degree)
+
+
+@partial(jax.jit, static_argnames="degree", inline=True)
+def _refit(coefficients: jax.Array, knots: jax.Array, new_knots: jax.Array, degree: int):
     wide = accumulation_dtype(coefficients.dtype)
     inputs = coefficients.shape[1]
     old, new = (
@@ -169,7 +210,15 @@ def adapt_knots(
     require(x.ndim == 2 and x.shape[0] > 0, "adapt_knots", "x", x, "shape (samples, inputs)")
     require(0 <= grid_eps <= 1, "adapt_knots", "grid_eps", grid_eps, "a number from 0 to 1")
     grid = knots.shape[-1] - 2 * degree - 1
-    require(grid >= 1, "adapt_knots", "knots", knots, f"more than 2 * degree + 1 = {2 * degree + 1}")
+    require(
+        grid >= 1, "adapt_knots", "knots", knots, f"more than 2 * degree + 1 = {2 * degree + 1}"
+    )
+    return _adapt(x, knots, degree, float(grid_eps))
+
+
+@partial(jax.jit, static_argnums=(2, 3), inline=True)
+def _adapt(x: jax.Array, knots: jax.Array, degree: int, grid_eps: float) -> jax.Array:
+    grid = knots.shape[-1] - 2 * degree - 1
     wide = accumulation_dtype(x.dtype)
     old = knots.astype(wide).reshape(-1, knots.shape[-1])
     old = jnp.broadcast_to(old, (x.shape[1], knots.shape[-1]))
@@ -219,6 +268,12 @@ def refine_knots(knots: Knots, *, grid: int, degree: int = 3) -> Array:
     require(
         present >= 1, "refine_knots", "knots", knots, f"more than 2 * degree + 1 = {2 * degree + 1}"
     )
+    return _refine(knots, grid, degree)
+
+
+@partial(jax.jit, static_argnums=(1, 2), inline=True)
+def _refine(knots: jax.Array, grid: int, degree: int) -> jax.Array:
+    present = knots.shape[-1] - 2 * degree - 1
     inner = knots[..., degree : degree + present + 1]
     # Positions in units of the present intervals, exact where a new knot falls on an old one.
     whole, part = divmod(jnp.arange(grid + 1) * present, grid)
@@ -254,9 +309,9 @@ def update_grid(
       ValueError: the model has no KAN layer.
     """
     changes = {}
-    for path, seen in observe("update_grid", model, variables, x, **options).items():
+    for path, (seen, inputs) in observe("update_grid", model, variables, x, **options).items():
         degree, coefficients = seen.layer.degree, seen.parameters["coefficients"]
-        inputs = seen.x.astype(seen.knots.dtype)
+        inputs = inputs.astype(seen.knots.dtype)
         knots = adapt_knots(inputs, seen.knots, degree=degree, grid_eps=grid_eps)
         fitted = refit_coefficients(coefficients, seen.knots, knots, degree=degree)
         changes["params", *path, "coefficients"] = fitted
@@ -287,7 +342,7 @@ def extend_grid(
       ValueError: the model has no KAN layer, or ``grid`` is coarser than a present one.
     """
     changes = {}
-    for path, seen in observe("extend_grid", model, variables, x, **options).items():
+    for path, seen in find("extend_grid", model, variables, x, **options).items():
         degree, coefficients = seen.layer.degree, seen.parameters["coefficients"]
         present = coefficients.shape[0] - degree
         require(grid >= present, "extend_grid", "grid", grid, f"at least the present {present}")

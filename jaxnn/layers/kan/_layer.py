@@ -222,9 +222,7 @@ class KANLayer(nn.Module):
             edges = self.get_variable("mask", "edges").astype(coefficients.dtype)
             coefficients = coefficients * edges[None]
             base_kernel = base_kernel * edges
-        x, coefficients, base_kernel = promote_dtype(
-            x, coefficients, base_kernel, dtype=self.dtype
-        )
+        x, coefficients, base_kernel = promote_dtype(x, coefficients, base_kernel, dtype=self.dtype)
         options = {"basis": self.basis(), "base": self.base}
         # `init` would keep what is sown as if it were state.
         if self.regularization and not self.is_initializing():

@@ -42,7 +42,7 @@ def edge_norms(
 
 
 def regularization(
-    scores: PyTree[Float[Array, "inputs outputs"]], *, l1: float = 1.0, entropy: float = 1.0
+    scores: PyTree[Float[Array, "_ _"]], *, l1: float = 1.0, entropy: float = 1.0
 ) -> Float[Array, ""]:
     r"""Penalise the sizes of edges and their even spread over the edges of a layer.
 
@@ -73,11 +73,11 @@ def regularization(
     for leaf in leaves:
         require_array("regularization", scores=leaf)
         norms = leaf.astype(accumulation_dtype(leaf.dtype))
-        tiny = jnp.finfo(norms.dtype).tiny
+        # Not the smallest number: dividing by it overflows in the gradient.
+        tiny = jnp.asarray(1e-15, norms.dtype)
         size = jnp.sum(norms)
         share = norms / jnp.maximum(size, tiny)
-        # The logarithm of a share below the smallest number is cut off: its gradient, which the
-        # factor in front would multiply by 0, is infinite.
+        # The logarithm is cut off near 0, where its gradient times the factor in front is 0 ∞.
         disorder = -jnp.sum(share * jnp.log(jnp.maximum(share, tiny)))
         term = (l1 * size + entropy * disorder).astype(leaf.dtype)
         total = term if total is None else total + term

@@ -89,53 +89,72 @@ def fit_symbolic(
 
     Gradient: none flows through the search for a and b.
     """
-    require_array("fit_symbolic", x=x, y=y)
-    require(x.ndim == 1 and x.shape[0] > 1, "fit_symbolic", "x", x, "shape (points,)")
-    require(y.shape == x.shape, "fit_symbolic", "y", y, f"the shape {x.shape} of `x`")
+    _require_curve("fit_symbolic", x, y)
+    fits = _search(x, y, (function,), float(reach), resolution, rounds)
+    return SymbolicFit(*(value[0] for value in fits))
+
+
+@partial(jax.jit, static_argnums=(2, 3, 4, 5), inline=True)
+def _search(
+    x: jax.Array,
+    y: jax.Array,
+    functions: tuple[Function, ...],
+    reach: float,
+    resolution: int,
+    rounds: int,
+) -> SymbolicFit:
+    """Fit several functions at once; the results have a first axis for them."""
     wide = accumulation_dtype(y.dtype)
     low, high = jnp.min(x).astype(wide), jnp.max(x).astype(wide)
     middle, half = (low + high) / 2, jnp.maximum((high - low) / 2, jnp.finfo(wide).tiny)
     z, target = (x.astype(wide) - middle) / half, y.astype(wide)
     offsets = jnp.linspace(-1.0, 1.0, resolution, dtype=wide)
 
-    def score(a: jax.Array, b: jax.Array) -> jax.Array:
-        return _regress(function(a * z + b), target)[2]
-
-    every = jax.vmap(jax.vmap(score, in_axes=(None, 0)), in_axes=(0, None))
+    def values(a: jax.Array, b: jax.Array) -> jax.Array:
+        """Map (functions, n) to (functions, n, points)."""
+        inner = a[..., None] * z[None, None] + b[..., None]
+        return jnp.stack([function(inner[i]) for i, function in enumerate(functions)])
 
     def narrow(carry, _):
         a, b, width = carry
-        tried_a, tried_b = a + width * offsets, b + width * offsets
-        best = jnp.argmax(every(tried_a, tried_b))
-        a, b = tried_a[best // resolution], tried_b[best % resolution]
+        shape = (len(functions), resolution, resolution)
+        tried_a, tried_b = (v[:, None] + width * offsets[None] for v in (a, b))
+        tried_a = jnp.broadcast_to(tried_a[:, :, None], shape).reshape(len(functions), -1)
+        tried_b = jnp.broadcast_to(tried_b[:, None, :], shape).reshape(len(functions), -1)
+        best = jnp.argmax(_regress(values(tried_a, tried_b), target)[2], axis=1)[:, None]
+        a, b = (jnp.take_along_axis(v, best, axis=1)[:, 0] for v in (tried_a, tried_b))
         return (a, b, width * (2 / (resolution - 1))), None
 
-    start = (jnp.zeros((), wide), jnp.zeros((), wide), jnp.asarray(reach, wide))
+    nought = jnp.zeros(len(functions), wide)
+    start = (nought, nought, jnp.asarray(reach, wide))
     (a, b, _), _ = jax.lax.scan(narrow, start, length=rounds)
     a, b = jax.lax.stop_gradient((a, b))
-    c, d, r2 = _regress(function(a * z + b), target)
-    fit = SymbolicFit(a / half, b - a * middle / half, c, d, r2)
-    return SymbolicFit(*(value.astype(y.dtype) for value in fit))
+    c, d, r2 = (v[:, 0] for v in _regress(values(a[:, None], b[:, None]), target))
+    fits = SymbolicFit(a / half, b - a * middle / half, c, d, r2)
+    return SymbolicFit(*(value.astype(y.dtype) for value in fits))
+
+
+def _require_curve(where: str, x: jax.Array, y: jax.Array) -> None:
+    require_array(where, x=x, y=y)
+    require(x.ndim == 1 and x.shape[0] > 1, where, "x", x, "shape (points,)")
+    require(y.shape == x.shape, where, "y", y, f"the shape {x.shape} of `x`")
 
 
 def _regress(values: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Fit target = c values + d; R² is -1 where a value is not finite."""
-    finite = jnp.all(jnp.isfinite(values))
-    values = jnp.where(finite, values, 0)
-    size = jnp.maximum(jnp.max(jnp.abs(values)), 1)  # squares must not overflow
-    scaled = values / size
-    v, t = scaled - jnp.mean(scaled), target - jnp.mean(target)
-    power, tiny = jnp.sum(v * v), 1e-9 * v.shape[0]
-    slope = jnp.where(power > tiny, jnp.sum(v * t) / jnp.maximum(power, tiny), 0)
-    total = jnp.sum(t * t)
-    rest = jnp.sum((t - slope * v) ** 2)
+    """Fit target = c values + d along the last axis; R² is -1 where a value is not finite."""
+    finite = jnp.all(jnp.isfinite(values), axis=-1)
+    values = jnp.where(finite[..., None], values, 0)
+    size = jnp.maximum(jnp.max(jnp.abs(values), axis=-1), 1)  # squares must not overflow
+    scaled = values / size[..., None]
+    mean = jnp.mean(scaled, axis=-1)
+    v, t = scaled - mean[..., None], target - jnp.mean(target)
+    power, tiny = jnp.sum(v * v, axis=-1), 1e-9 * v.shape[-1]
+    t = jnp.broadcast_to(t, v.shape)
+    slope = jnp.where(power > tiny, jnp.sum(v * t, axis=-1) / jnp.maximum(power, tiny), 0)
+    total = jnp.sum(t * t, axis=-1)
+    rest = jnp.sum((t - slope[..., None] * v) ** 2, axis=-1)
     r2 = jnp.where(total > 0, 1 - rest / jnp.where(total > 0, total, 1), 0)
-    return slope / size, jnp.mean(target) - slope * jnp.mean(scaled), jnp.where(finite, r2, -1)
-
-
-@partial(jax.jit, static_argnames="functions")
-def _fit_all(x: jax.Array, y: jax.Array, functions: tuple[Function, ...]) -> list[SymbolicFit]:
-    return [fit_symbolic(x, y, function) for function in functions]
+    return slope / size, jnp.mean(target) - slope * mean, jnp.where(finite, r2, -1)
 
 
 def suggest_symbolic(
@@ -144,6 +163,9 @@ def suggest_symbolic(
     *,
     library: Mapping[str, Symbol] = SYMBOLIC_LIBRARY,
     floor: float = 1e-5,
+    reach: float = 10.0,
+    resolution: int = 41,
+    rounds: int = 4,
 ) -> list[tuple[str, SymbolicFit]]:
     r"""Rank the functions of a library by how well, and how simply, they give a curve.
 
@@ -156,6 +178,9 @@ def suggest_symbolic(
       y: its values.
       library: names to functions with their complexity.
       floor: unexplained variance taken for noise.
+      reach: see :func:`fit_symbolic`, as for the other two.
+      resolution: of the search.
+      rounds: of the search.
 
     Returns:
       Pairs of name and fit, the best first. Runs eagerly: names depend on values.
@@ -164,8 +189,11 @@ def suggest_symbolic(
       TypeError: ``x`` or ``y`` is not a floating-point array.
       ValueError: they are not two vectors of one length.
     """
+    _require_curve("suggest_symbolic", x, y)
     symbols = list(library.values())
-    fits = _fit_all(x, y, tuple(symbol.function for symbol in symbols))
+    functions = tuple(symbol.function for symbol in symbols)
+    every = _search(x, y, functions, reach, resolution, rounds)
+    fits = [SymbolicFit(*(value[i] for value in every)) for i in range(len(symbols))]
 
     def rank(item: tuple[tuple[str, SymbolicFit], Symbol]) -> float:
         (_, fit), symbol = item
