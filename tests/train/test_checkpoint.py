@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import warnings
 from pathlib import Path
 
@@ -235,7 +236,22 @@ def lose_everything(folder):
         path.unlink()
 
 
-DAMAGES = [truncate, flip, lose_data, lose_facts, corrupt_facts, change_facts, lose_everything]
+def mix_up(folder):
+    """Arrays that Orbax finds intact, but another step's: only our checksums tell."""
+    shutil.rmtree(folder / "state")
+    shutil.copytree(folder.parent / "2" / "state", folder / "state")
+
+
+DAMAGES = [
+    mix_up,
+    truncate,
+    flip,
+    lose_data,
+    lose_facts,
+    corrupt_facts,
+    change_facts,
+    lose_everything,
+]
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=[damage.__name__ for damage in DAMAGES])
@@ -349,7 +365,7 @@ def test_another_optimisers_checkpoint_is_named(saved):
 
 
 def leave_temporary(folder):
-    left = folder / "4.orbax-checkpoint-tmp" / "state"
+    left = folder / "9.orbax-checkpoint-tmp" / "state"
     left.mkdir(parents=True)
     (left / "part").write_bytes(b"half")
     return left.parent

@@ -32,16 +32,20 @@ def test_equals_optax_by_hand():
     """Three steps, so that the optimiser's moments are carried too."""
     state = new_state()
     params, opt_state = bits(state.params), ADAM.init(bits(state.params))
+
+    def objective(params, x, y):
+        logits = NET.apply({"params": params}, x)
+        return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(12), y]), logits
+
+    @jax.jit
+    def by_hand(params, opt_state, x, y):
+        (loss, logits), grads = jax.value_and_grad(objective, has_aux=True)(params, x, y)
+        updates, opt_state = ADAM.update(grads, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state, loss, logits
+
     for start in (0, 12, 24):
         x, y = batch(start)
-
-        def objective(params, x=x, y=y):
-            logits = NET.apply({"params": params}, x)
-            return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(12), y]), logits
-
-        (loss, logits), grads = jax.value_and_grad(objective, has_aux=True)(params)
-        updates, opt_state = ADAM.update(grads, opt_state, params)
-        params = optax.apply_updates(params, updates)
+        params, opt_state, loss, logits = by_hand(params, opt_state, x, y)
         state, metrics = step_of()(state, (x, y))
         assert_near(metrics["loss"], loss)
         assert metrics["accuracy"] == jnp.mean(jnp.argmax(logits, -1) == y)

@@ -46,6 +46,15 @@ def problem():
     return draw(), [jax.tree.map(lambda g, n=n: g * 0.1 * n, draw()) for n in range(1, STEPS + 3)]
 
 
+def updater(tx):
+    @jax.jit
+    def update(params, opt_state, grads):
+        changes, opt_state = tx.update(grads, opt_state, params)
+        return optax.apply_updates(params, changes), opt_state
+
+    return update
+
+
 @pytest.mark.parametrize("clip", [CLIP, None])
 def test_equals_a_numpy_loop(clip):
     """Two steps past the end of the schedule too, where the rate stays at its last value."""
@@ -61,11 +70,7 @@ def test_equals_a_numpy_loop(clip):
         b2=B2,
     )
 
-    @jax.jit
-    def update(params, opt_state, grads):
-        updates, opt_state = tx.update(grads, opt_state, params)
-        return optax.apply_updates(params, updates), opt_state
-
+    update = updater(tx)
     got = jax.tree.map(jnp.asarray, params)
     opt_state = tx.init(got)
     for grads in gradients[:STEPS]:
@@ -78,18 +83,14 @@ def test_equals_a_numpy_loop(clip):
     assert not np.allclose(got["kernel"], other["kernel"], atol=1e-3)
 
 
-def moved(tx, updates, params, grads):
-    opt_state = tx.init(params)
-    for _ in range(updates):
-        change, opt_state = tx.update(grads, opt_state, params)
-        params = optax.apply_updates(params, change)
-    return params
+def moved(tx, params, grads):
+    return updater(tx)(params, tx.init(params), grads)[0]
 
 
 def test_only_kernels_decay():
     params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2), "scale": jnp.ones(())}
     tx = optimizers.warmup_cosine_adamw(0.5, steps=10, warmup=0, final=1, weight_decay=0.2)
-    new = moved(tx, 1, params, jax.tree.map(jnp.zeros_like, params))
+    new = moved(tx, params, jax.tree.map(jnp.zeros_like, params))
     np.testing.assert_allclose(new["kernel"], 1 - 0.5 * 0.2, rtol=1e-6)
     assert new["bias"].tolist() == [1, 1]
     assert new["scale"] == 1
@@ -100,10 +101,10 @@ def test_the_rate_of_each_update():
     tx = optimizers.warmup_cosine_adamw(
         PEAK, steps=STEPS, warmup=WARMUP, final=FINAL, weight_decay=0, clip_norm=None
     )
-    params, opt_state = {"bias": jnp.zeros(1)}, None
-    opt_state = tx.init(params)
+    nothing, update = {"bias": jnp.zeros(1)}, updater(tx)
+    opt_state = tx.init(nothing)
     for step in range(STEPS + 3):
-        change, opt_state = tx.update({"bias": jnp.ones(1)}, opt_state, params)
+        change, opt_state = update(nothing, opt_state, {"bias": jnp.ones(1)})
         want = rate(min(step, STEPS))
         np.testing.assert_allclose(change["bias"], -want, rtol=1e-4, atol=1e-9)
     assert want == pytest.approx(PEAK * FINAL)
@@ -111,7 +112,7 @@ def test_the_rate_of_each_update():
 
 def test_no_warmup_starts_at_the_peak():
     tx = optimizers.warmup_cosine_adamw(0.5, steps=10, warmup=0, weight_decay=0)
-    new = moved(tx, 1, {"bias": jnp.zeros(1)}, {"bias": jnp.ones(1)})
+    new = moved(tx, {"bias": jnp.zeros(1)}, {"bias": jnp.ones(1)})
     np.testing.assert_allclose(new["bias"], -0.5, rtol=1e-5)
 
 
