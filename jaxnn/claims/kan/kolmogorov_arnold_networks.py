@@ -6,6 +6,7 @@ perceptron beside them has more parameters, as many L-BFGS steps in all, and the
 activations.
 """
 
+import itertools
 from functools import partial
 from typing import Any
 
@@ -49,7 +50,7 @@ def _fit(model: nn.Module, variables: Variables, x: jax.Array, y: jax.Array, ste
     # One vector: the optimiser's program is compiled once, not once per parameter.
     flat, unravel = ravel_pytree(variables["params"])
 
-    def loss(flat: jax.Array) -> jax.Array:
+    def loss(flat: Any) -> jax.Array:
         return jnp.mean((_output(model, {**rest, "params": unravel(flat)}, x) - y) ** 2)
 
     optimizer = optax.lbfgs()
@@ -73,8 +74,8 @@ def identities(key: jax.Array) -> list[Check]:
     """Partition of unity, the closed form, and what an extension to a multiple changes."""
     unity, forms, change = _identities(key)
     return [
-        Check("sum of the basis over uneven knots less 1, degrees 1 to 5", unity, "<=", 1e-5),
-        Check("closed form less recursion, degrees 1 to 5", forms, "<=", 1e-5),
+        Check("sum of the basis over uneven knots less 1, degrees 1, 3, 5", unity, "<=", 1e-5),
+        Check("closed form less recursion, degrees 1, 3, 5", forms, "<=", 1e-5),
         Check("change of a random layer from grid 3 to 12, RMS", change, "<=", 1e-5),
     ]
 
@@ -84,7 +85,7 @@ def _identities(key: jax.Array) -> tuple[jax.Array, ...]:
     knots_key, x_key, layer_key = jax.random.split(key, 3)
     x = jax.random.uniform(x_key, (500, 3), minval=-1.0)
     unity, forms = [], []
-    for degree in range(1, 6):
+    for degree in (1, 3, 5):
         widths = jax.random.uniform(knots_key, (3, 2 * degree + 6), minval=0.2)
         knots = jnp.cumsum(widths, axis=1)
         low, high = knots[None, :, degree], knots[None, :, -degree - 1]
@@ -98,8 +99,9 @@ def _identities(key: jax.Array) -> tuple[jax.Array, ...]:
     layer = kan.KANLayer(4, grid=3)
     variables = dict(layer.init(layer_key, x))
     extended = kan.extend_grid(layer, variables, x, grid=12)
-    change = layer.clone(grid=12).apply(extended, x) - layer.apply(variables, x)
-    return jnp.stack(unity).max(), jnp.stack(forms).max(), _rms(jnp.asarray(change))
+    outputs = layer.clone(grid=12).apply(extended, x), layer.apply(variables, x)
+    change = jnp.subtract(*map(jnp.asarray, outputs))
+    return jnp.stack(unity).max(), jnp.stack(forms).max(), _rms(change)
 
 
 def agreements(key: jax.Array) -> list[Check]:
@@ -146,7 +148,10 @@ def effects(key: jax.Array) -> list[Check]:
 
 @partial(jax.jit, static_argnums=0)
 def _stage(
-    model: KAN, variables: Variables, train: tuple[jax.Array, ...], test: tuple[jax.Array, ...]
+    model: KAN,
+    variables: Variables,
+    train: tuple[jax.Array, jax.Array],
+    test: tuple[jax.Array, jax.Array],
 ) -> tuple[Variables, jax.Array]:
     """Train on the present grid; give the variables and the test RMSE."""
     variables = _fit(model, variables, *train, STEPS)
@@ -172,7 +177,7 @@ def _refinement(key: jax.Array) -> list[Check]:
         train, test = _points(train_key), _points(test_key)
         variables, error = _stage(KANS[0], dict(start(init_key, train[0])), train, test)
         errors.append([error])
-        for model, finer in zip(KANS, KANS[1:], strict=False):
+        for model, finer in itertools.pairwise(KANS):
             variables, change = _refine(model, finer, variables, train[0])
             variables, error = _stage(finer, variables, train, test)
             changes.append(change)
@@ -194,7 +199,7 @@ def _refinement(key: jax.Array) -> list[Check]:
 
 @jax.jit
 def _perceptrons(
-    key: jax.Array, train: tuple[jax.Array, ...], test: tuple[jax.Array, ...]
+    key: jax.Array, train: tuple[jax.Array, jax.Array], test: tuple[jax.Array, jax.Array]
 ) -> tuple[Any, jax.Array]:
     """Train a tanh and a SiLU perceptron from one start; give parameters and test RMSE."""
 

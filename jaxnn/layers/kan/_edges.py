@@ -127,10 +127,10 @@ def prune_edges(variables: Variables, scores: Scores, *, threshold: float = 0.03
     flat, changes = flatten(variables), {}
     for path, score in flatten(scores).items():
         at = ("params", *path[:-1], "coefficients")
-        found: Any = flat.get(at)
         needs = f"only layers of `variables`, with as many edges; see {'/'.join(path[:-1])!r}"
-        shape = None if found is None else found.shape[1:]
-        require(shape == score.shape, "prune_edges", "scores", score, needs)
+        ok = at in flat and flat[at].shape[1:] == score.shape
+        require(ok, "prune_edges", "scores", score, needs)
+        found = flat[at]
         mask = (score > threshold).astype(score.dtype)
         if (old := flat.get(("mask", *path))) is not None:
             mask = mask * old
