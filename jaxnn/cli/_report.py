@@ -314,7 +314,9 @@ def _section(
     figures = list(run.analysis.figures) if run.analysis else []
     scalars = [(n, v) for n, v in measures.items() if isinstance(v, int | float)]
     # A number that came by two ways is written once.
-    written = {_label(n): _text(n, v) for n, v in [*scalars, *run.metrics.items()]}
+    written: dict[str, str] = {}
+    for name, value in [*run.metrics.items(), *scalars]:
+        written.setdefault(_label(name), _text(name, value))
     return {
         "heading": heading,
         "name": run.name,
@@ -343,7 +345,11 @@ def _about(model: str) -> str:
 
 def _grouped(config: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
     """List options by the group they are in; those in none come first, without a heading."""
-    alone = [(name, _plain(v)) for name, v in config.items() if not isinstance(v, Mapping)]
+    alone = [
+        (name.replace("_", " "), _plain(v))
+        for name, v in config.items()
+        if not isinstance(v, Mapping)
+    ]
     groups = [("", alone)] if alone else []
     for name, value in config.items():
         if isinstance(value, Mapping) and value:

@@ -48,8 +48,8 @@ def attention_maps(
     tall = max(a.shape[1] / a.shape[2] for a in arrays.values())
     words = [name for name in arrays if name]
     tokens = list(token_labels) if token_labels is not None else []
-    side = 1.0 if heads <= 4 else 0.85
-    left = 0.3 + max(text_width(words), text_width(tokens, 6) if tokens else 0.0)
+    side = 0.88
+    left = 0.22 + max(text_width(words), text_width(tokens, 6) if tokens else 0.0)
     gap = 0.24
     figure, axes = canvas(
         axes,
@@ -86,7 +86,7 @@ def attention_maps(
                     start + 0.5, -0.05, f"head {head + 1}", ha="center", va="bottom", fontsize=8
                 )
         if name:
-            axes.text(-0.28, top + tall / 2, name, ha="right", va="center", color=INK)
+            axes.text(-0.2, top + tall / 2, name, ha="right", va="center", color=INK)
         axes.text(
             -0.05, top + tall / 2, "query", ha="right", va="center", rotation=90, fontsize=7,
             color=MUTED,
