@@ -24,6 +24,11 @@ def from_flax(params):
     return {"params": joined}
 
 
+def run(module, *inputs, **options):
+    """Apply a module compiled, so that the cache serves it."""
+    return jax.jit(lambda *inputs: module.apply(*inputs, **options))(*inputs)
+
+
 def perturbed(variables, key):
     """Move every parameter off its initial value, so that no zero bias or unit scale hides."""
     leaves, structure = jax.tree.flatten(variables)
@@ -42,14 +47,14 @@ def test_equals_flax_on_the_same_parameters(key, normalize_qk, cross):
     ours = attention.MultiHeadAttention(4, 16, 7, normalize_qk=normalize_qk)
     inputs = (x, context) if cross else (x,)
     mask = jnp.ones((2, 1, 3, 5 if cross else 3), bool).at[0, 0, :, 0].set(False)
-    variables = perturbed(theirs.init(key, *inputs), key)
-    want = theirs.apply(variables, *inputs, mask=mask)
-    got = ours.apply(from_flax(variables["params"]), *inputs, mask=mask)
+    variables = perturbed(jax.jit(theirs.init)(key, *inputs), key)
+    want = run(theirs, variables, *inputs, mask=mask)
+    got = run(ours, from_flax(variables["params"]), *inputs, mask=mask)
     np.testing.assert_allclose(got, want, atol=1e-5)
 
 
 def test_parameters_have_readable_paths_and_flax_scales(key):
-    params = attention.MultiHeadAttention(4).init(key, jnp.ones((2, 3, 64)))["params"]
+    params = jax.jit(attention.MultiHeadAttention(4).init)(key, jnp.ones((2, 3, 64)))["params"]
     assert set(params) == {"query", "key", "value", "out"}
     assert all(set(p) == {"kernel", "bias"} for p in params.values())
     # lecun_normal over 64 inputs; the mean of 4,096 squares is within 10 % of 1/64.
@@ -59,7 +64,7 @@ def test_parameters_have_readable_paths_and_flax_scales(key):
 def test_multi_query_equals_repeated_heads(key):
     x = jax.random.normal(key, (2, 3, 8))
     shared = attention.MultiHeadAttention(4, num_key_value_heads=2)
-    variables = perturbed(shared.init(key, x), key)
+    variables = perturbed(jax.jit(shared.init)(key, x), key)
     params = dict(variables["params"])
     assert params["key"]["kernel"].shape == (8, 4)
 
@@ -70,20 +75,20 @@ def test_multi_query_equals_repeated_heads(key):
         params[name] = jax.tree.map(repeat, params[name])
     full = attention.MultiHeadAttention(4)
     np.testing.assert_allclose(
-        shared.apply(variables, x), full.apply({"params": params}, x), atol=1e-5
+        run(shared, variables, x), run(full, {"params": params}, x), atol=1e-5
     )
 
 
 def test_any_attention_function_fits_the_slot(key):
     x = jax.random.normal(key, (2, 3, 8))
     module = attention.MultiHeadAttention(2, attention=attention.sigmoid_attention)
-    variables = perturbed(module.init(key, x), key)
+    variables = perturbed(jax.jit(module.init)(key, x), key)
     p = variables["params"]
     heads = [(x @ p[n]["kernel"] + p[n]["bias"][None, None]).reshape(2, 3, 2, 4) for n in
              ("query", "key", "value")]  # fmt: skip
     y = attention.sigmoid_attention(*heads).reshape(2, 3, 8)
     want = y @ p["out"]["kernel"] + p["out"]["bias"][None, None]
-    np.testing.assert_allclose(module.apply(variables, x), want, atol=1e-5)
+    np.testing.assert_allclose(run(module, variables, x), want, atol=1e-5)
 
     def mean_of_values(query, key, value, *, mask, bias, is_causal):
         return jnp.broadcast_to(value.mean(-3, keepdims=True), query.shape)
@@ -107,7 +112,7 @@ def test_sows_its_weights_only_when_asked(key):
 
     watched = functools.wraps(attention.dot_product_attention)(watched)
     module = attention.MultiHeadAttention(2, attention=watched)
-    variables = module.init(key, x)
+    variables = jax.jit(module.init)(key, x)
     assert set(variables) == {"params"}
     plain = module.apply(variables, x)
     assert asked == [False, False]
@@ -122,18 +127,18 @@ def test_sows_its_weights_only_when_asked(key):
 def test_rotary_makes_it_blind_to_a_common_offset(key):
     x = jax.random.normal(key, (2, 5, 8))
     module = attention.MultiHeadAttention(2, rotary=position.rotary_embedding)
-    variables = module.init(key, x)
-    plain = module.apply(variables, x)
-    moved = module.apply(variables, x, positions=jnp.arange(5) + 40)
+    variables = jax.jit(module.init)(key, x)
+    plain = run(module, variables, x)
+    moved = run(module, variables, x, positions=jnp.arange(5) + 40)
     np.testing.assert_allclose(plain, moved, atol=1e-5)
-    stretched = module.apply(variables, x, positions=3 * jnp.arange(5))
+    stretched = run(module, variables, x, positions=3 * jnp.arange(5))
     assert not np.allclose(plain, stretched, atol=1e-3)
 
 
 def test_drops_weights_exactly_when_given_a_key(key):
     x = jax.random.normal(key, (2, 5, 8))
     module = attention.MultiHeadAttention(2, dropout_rate=0.5)
-    variables = module.init(key, x)
+    variables = jax.jit(module.init)(key, x)
     plain = module.apply(variables, x)
     assert not np.allclose(plain, module.apply(variables, x, rngs={"dropout": key}))
     forced = module.apply(variables, x, deterministic=True, rngs={"dropout": key})
