@@ -7,9 +7,9 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent))
 
-import generate
+import generate  # noqa: E402 - found through the path above
 
-import jaxnn
+import jaxnn  # noqa: E402
 
 project = "jaxnn"
 author = "The jaxnn developers"

@@ -64,7 +64,7 @@ MODELS = {
     "vit": Model(
         "Vision transformer",
         models.VisionTransformerConfig,
-        Training(steps=1000, learning_rate=2e-3, weight_decay=1e-2),
+        Training(steps=800, batch_size=64, learning_rate=3e-3, weight_decay=1e-2),
     ),
     "spiking": Model(
         "Spiking MLP",
