@@ -64,7 +64,7 @@ MODELS = {
     "vit": Model(
         "Vision transformer",
         models.VisionTransformerConfig,
-        Training(steps=800, batch_size=64, learning_rate=3e-3, weight_decay=1e-2),
+        Training(steps=800, batch_size=64, learning_rate=5e-3, warmup=0.1),
     ),
     "spiking": Model(
         "Spiking MLP",
