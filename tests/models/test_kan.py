@@ -63,7 +63,7 @@ def test_config_builds(key):
     assert KANConfig().build((3,), 2).input_range is None
     with pytest.raises(ValueError, match=r"KANConfig: `hidden` is \(0,\); it needs widths above"):
         KANConfig(hidden=(0,)).build((3,), 2)
-    with pytest.raises(ValueError, match="KANConfig: `grid_range` .* lower end below its upper"):
+    with pytest.raises(ValueError, match=r"KANConfig: `grid_range` .* lower end below its upper"):
         KANConfig(grid_range=(1.0, 0.0)).build((3,), 2)
 
 

@@ -51,9 +51,7 @@ def _fit(model: nn.Module, variables: Variables, x: jax.Array, y: jax.Array, ste
     flat, unravel = ravel_pytree(variables["params"])
 
     def loss(flat: Any) -> jax.Array:
-        return jnp.mean(
-            (_output(model, {**rest, "params": unravel(jnp.asarray(flat))}, x) - y) ** 2
-        )
+        return jnp.mean((_output(model, {**rest, "params": unravel(flat)}, x) - y) ** 2)
 
     optimizer = optax.lbfgs()
     value_and_grad = optax.value_and_grad_from_state(loss)
@@ -65,7 +63,7 @@ def _fit(model: nn.Module, variables: Variables, x: jax.Array, y: jax.Array, ste
         return (optax.apply_updates(flat, updates), state), None
 
     (flat, _), _ = jax.lax.scan(step, (flat, optimizer.init(flat)), length=steps)
-    return {**rest, "params": unravel(jnp.asarray(flat))}
+    return {**rest, "params": unravel(flat)}
 
 
 def _size(tree: Any) -> int:

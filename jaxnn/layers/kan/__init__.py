@@ -23,14 +23,13 @@ from jaxnn.layers.kan._layer import edge_functions as edge_functions
 from jaxnn.layers.kan._layer import kan_layer as kan_layer
 from jaxnn.layers.kan._penalty import edge_norms as edge_norms
 from jaxnn.layers.kan._penalty import regularization as regularization
-from jaxnn.layers.kan._symbolic import SYMBOLIC_LIBRARY as SYMBOLIC_LIBRARY
 from jaxnn.layers.kan._symbolic import Symbol as Symbol
 from jaxnn.layers.kan._symbolic import SymbolicFit as SymbolicFit
 from jaxnn.layers.kan._symbolic import fit_symbolic as fit_symbolic
 from jaxnn.layers.kan._symbolic import suggest_symbolic as suggest_symbolic
+from jaxnn.layers.kan._symbolic import symbolic_library as symbolic_library
 
 __all__ = [
-    "SYMBOLIC_LIBRARY",
     "KANLayer",
     "Symbol",
     "SymbolicFit",
@@ -50,6 +49,7 @@ __all__ = [
     "refit_coefficients",
     "regularization",
     "suggest_symbolic",
+    "symbolic_library",
     "uniform_bspline_basis",
     "uniform_knots",
     "update_grid",

@@ -12,7 +12,6 @@ Source: "KAN: Kolmogorov-Arnold Networks" (2024), section 2.5.1 (symbolification
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
@@ -43,22 +42,30 @@ class Symbol(NamedTuple):
 
 
 # A function with a simpler one as a limit (sin(εx) is a line, cos(εx) a parabola) is dearer.
-SYMBOLIC_LIBRARY: Mapping[str, Symbol] = MappingProxyType(
-    {
-        "x": Symbol(lambda x: x, 0),
-        "x^2": Symbol(jnp.square, 1),
-        "exp": Symbol(jnp.exp, 1),
-        "log": Symbol(jnp.log, 1),
-        "sqrt": Symbol(jnp.sqrt, 1),
-        "1/x": Symbol(lambda x: 1 / x, 1),
-        "abs": Symbol(jnp.abs, 1),
-        "x^3": Symbol(lambda x: x**3, 2),
-        "sin": Symbol(jnp.sin, 2),
-        "tanh": Symbol(jnp.tanh, 2),
-        "gaussian": Symbol(lambda x: jnp.exp(-(x**2)), 2),
-        "x^4": Symbol(lambda x: x**4, 3),
-    }
-)
+_LIBRARY = {
+    "x": Symbol(lambda x: x, 0),
+    "x^2": Symbol(jnp.square, 1),
+    "exp": Symbol(jnp.exp, 1),
+    "log": Symbol(jnp.log, 1),
+    "sqrt": Symbol(jnp.sqrt, 1),
+    "1/x": Symbol(lambda x: 1 / x, 1),
+    "abs": Symbol(jnp.abs, 1),
+    "x^3": Symbol(lambda x: x**3, 2),
+    "sin": Symbol(jnp.sin, 2),
+    "tanh": Symbol(jnp.tanh, 2),
+    "gaussian": Symbol(lambda x: jnp.exp(-(x**2)), 2),
+    "x^4": Symbol(lambda x: x**4, 3),
+}
+
+
+def symbolic_library() -> dict[str, Symbol]:
+    """Give the functions that :func:`suggest_symbolic` tries, by name, to be added to.
+
+    Example:
+      >>> {**symbolic_library(), "cosh": Symbol(jnp.cosh, 2)}["cosh"].complexity
+      2
+    """
+    return dict(_LIBRARY)
 
 
 def fit_symbolic(
@@ -161,7 +168,7 @@ def suggest_symbolic(
     x: Float[Array, " points"],
     y: Float[Array, " points"],
     *,
-    library: Mapping[str, Symbol] = SYMBOLIC_LIBRARY,
+    library: Mapping[str, Symbol] | None = None,
     floor: float = 1e-5,
     reach: float = 10.0,
     resolution: int = 41,
@@ -176,7 +183,7 @@ def suggest_symbolic(
     Args:
       x: where the curve was sampled.
       y: its values.
-      library: names to functions with their complexity.
+      library: names to functions with their complexity; :func:`symbolic_library` if ``None``.
       floor: unexplained variance taken for noise.
       reach: see :func:`fit_symbolic`, as for the other two.
       resolution: of the search.
@@ -190,6 +197,7 @@ def suggest_symbolic(
       ValueError: they are not two vectors of one length.
     """
     _require_curve("suggest_symbolic", x, y)
+    library = _LIBRARY if library is None else library
     symbols = list(library.values())
     functions = tuple(symbol.function for symbol in symbols)
     every = _search(x, y, functions, reach, resolution, rounds)

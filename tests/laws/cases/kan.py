@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from jaxnn._numeric import accumulation_dtype
 from jaxnn.layers import kan
 from tests.laws.case import Case, Plain, Reject
 from tests.laws.makers import module_case, normal
@@ -13,12 +14,12 @@ HOME = "layers.kan"
 TESTS = "tests/layers/kan"
 X = jnp.ones((2, 3))
 KNOTS = jnp.arange(9.0)
-LAYER = kan.KANLayer(4, grid=3, degree=2)
-SMALL = functools.partial(kan.uniform_bspline_basis, grid=3, degree=2)
+LAYER = kan.KANLayer(4, grid=2, degree=2)
+SMALL = functools.partial(kan.uniform_bspline_basis, grid=2, degree=2)
 ENDS = jnp.array(-1.0), jnp.array(1.0)
 
 
-def params(key, functions=5, inputs=3, outputs=4):
+def params(key, functions=4, inputs=3, outputs=4):
     return normal(key, (functions, inputs, outputs), (inputs, outputs))
 
 
@@ -42,8 +43,9 @@ def network_inputs(key):
 def fitted(x, y):
     """The curve of the fit; a, b, c and d alone can trade places."""
     fit = kan.fit_symbolic(x, y, jnp.sin, resolution=21, rounds=3)
-    x = x.astype(jnp.float32)
-    return (fit.c * jnp.sin(fit.a * x + fit.b) + fit.d).astype(y.dtype), fit.r2
+    wide = accumulation_dtype(y.dtype)
+    a, b, c, d = (value.astype(wide) for value in fit[:4])
+    return (c * jnp.sin(a * x.astype(wide) + b) + d).astype(y.dtype), fit.r2
 
 
 def curve(key):
@@ -249,7 +251,7 @@ CASES = [
         inputs=lambda key: (
             jnp.tile(jnp.linspace(-1, 1, 25)[:, None], (1, 3)),
             *normal(key, (25, 3, 2)),
-            kan.uniform_knots(*ENDS, grid=3, degree=2),
+            kan.uniform_knots(*ENDS, grid=2, degree=2),
         ),
         differentiable=(1,),
         parity=f"{TESTS}/test_grid.py",
@@ -265,9 +267,9 @@ CASES = [
         name=f"{HOME}.refit_coefficients",
         function=functools.partial(kan.refit_coefficients, degree=2),
         inputs=lambda key: (
-            *normal(key, (5, 3, 2)),
+            *normal(key, (4, 3, 2)),
+            kan.uniform_knots(*ENDS, grid=2, degree=2),
             kan.uniform_knots(*ENDS, grid=3, degree=2),
-            kan.uniform_knots(*ENDS, grid=4, degree=2),
         ),
         differentiable=(0,),
         parity=f"{TESTS}/test_grid.py",
@@ -311,6 +313,10 @@ CASES = [
         function=functools.partial(kan.update_grid, LAYER),
         inputs=network_inputs,
         differentiable=(0,),
+        exempt={
+            "bfloat16": "knots stay in float32, as rounding would move them by a tenth of an "
+            "interval; adapt_knots and refit_coefficients have rows of their own"
+        },
         parity=f"{TESTS}/test_grid.py",
         rejects=(
             Reject(
@@ -322,15 +328,15 @@ CASES = [
     ),
     Case(
         name=f"{HOME}.extend_grid",
-        function=functools.partial(kan.extend_grid, LAYER, grid=6),
+        function=functools.partial(kan.extend_grid, LAYER, grid=4),
         inputs=network_inputs,
         differentiable=(0,),
         parity=f"{TESTS}/test_grid.py",
         rejects=(
             Reject(
-                call=lambda: kan.extend_grid(*_network(), grid=2),
+                call=lambda: kan.extend_grid(*_network(), grid=1),
                 error=ValueError,
-                match="extend_grid: `grid` is 2; it needs at least the present 3",
+                match="extend_grid: `grid` is 1; it needs at least the present 2",
             ),
         ),
     ),
@@ -364,7 +370,7 @@ CASES = [
         parity=f"{TESTS}/test_symbolic.py",
     ),
     Plain(
-        name=f"{HOME}.SYMBOLIC_LIBRARY",
+        name=f"{HOME}.symbolic_library",
         reason="a table of functions",
         parity=f"{TESTS}/test_symbolic.py",
     ),

@@ -6,11 +6,14 @@ import pytest
 from jaxnn.layers import kan
 from jaxnn.models import KAN
 
+update = jax.jit(kan.update_grid, static_argnums=0)
+score = jax.jit(kan.edge_scores, static_argnums=0)
+
 
 @pytest.fixture
 def network(key):
     model, x = KAN((4, 3, 2)), jax.random.uniform(key, (50, 3), minval=-1.0)
-    return model, model.init(key, x), x
+    return model, jax.jit(model.init)(key, x), x
 
 
 def test_curves_are_the_functions_of_single_edges(network):
@@ -30,7 +33,7 @@ def test_curves_are_the_functions_of_single_edges(network):
 
 def test_curves_over_adapted_knots(network):
     model, variables, x = network
-    updated = kan.update_grid(model, variables, x * 0.3)
+    updated = update(model, variables, x * 0.3)
     params, grid = updated["params"]["layers_0"], updated["grid"]["layers_0"]
     xs, ys = kan.edge_curves(**params, **grid, points=21)
     np.testing.assert_allclose(xs[:, 0], 0.3 * x.min(axis=0), atol=1e-6)
@@ -40,7 +43,7 @@ def test_curves_over_adapted_knots(network):
 
 def test_scores_are_mean_magnitudes_and_penalty_of_equal_edges_is_known(network):
     model, variables, x = network
-    scores = kan.edge_scores(model, variables, x)
+    scores = score(model, variables, x)
     params = variables["params"]
     want = np.abs(np.asarray(kan.edge_functions(x, **params["layers_0"]))).mean(axis=0)
     np.testing.assert_allclose(scores["layers_0"]["edges"], want, atol=1e-5)
@@ -56,7 +59,7 @@ def test_scores_are_mean_magnitudes_and_penalty_of_equal_edges_is_known(network)
 
 def test_pruned_edges_are_gone_and_the_others_unchanged(network):
     model, variables, x = network
-    scores = kan.edge_scores(model, variables, x)
+    scores = score(model, variables, x)
     threshold = float(jnp.median(scores["layers_1"]["edges"]))
     pruned = kan.prune_edges(variables, scores, threshold=threshold)
     mask = pruned["mask"]["layers_1"]["edges"]
@@ -73,11 +76,11 @@ def test_pruned_edges_are_gone_and_the_others_unchanged(network):
 def test_node_pruning_makes_a_smaller_network_of_the_same_function(network):
     """A node that nothing reaches, one that nothing leaves, and one that lives from the first."""
     model, variables, x = network
-    scores = jax.tree.map(jnp.ones_like, kan.edge_scores(model, variables, x))
+    scores = jax.tree.map(jnp.ones_like, score(model, variables, x))
     first, second = scores["layers_0"]["edges"], scores["layers_1"]["edges"]
     scores["layers_0"] = {"edges": first.at[:, 1].set(0)}
     scores["layers_1"] = {"edges": second.at[2, :].set(0).at[jnp.array([0, 3]), 2].set(0)}
-    small = kan.prune_nodes(kan.update_grid(model, variables, x), scores)
+    small = kan.prune_nodes(update(model, variables, x), scores)
     shapes = [small["params"][f"layers_{i}"]["base_kernel"].shape for i in range(3)]
     assert shapes == [(3, 2), (2, 2), (2, 2)]
     assert small["grid"]["layers_1"]["knots"].shape == (2, 12)
@@ -97,7 +100,13 @@ def test_node_pruning_makes_a_smaller_network_of_the_same_function(network):
 def test_node_order_is_by_number(key):
     """After `jit`, ``layers_10`` comes before ``layers_2`` in the tree."""
     model, x = KAN((2,) * 10 + (3, 2), grid=1, degree=1), jnp.ones((2, 2))
-    variables = model.init(key, x)
-    scores = jax.tree.map(lambda s: s, kan.edge_scores(model, variables, x))
-    small = kan.prune_nodes(variables, jax.tree.map(jnp.ones_like, scores))
+    variables = jax.eval_shape(model.init, key, x)
+    variables = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), variables)
+    scores = {
+        name: {"edges": np.ones(layer["base_kernel"].shape)}
+        for name, layer in sorted(variables["params"].items())
+    }
+    assert list(scores)[1] == "layers_1"
+    assert list(scores)[2] == "layers_10"
+    small = kan.prune_nodes(variables, scores)
     jax.tree.map(lambda a, b: np.testing.assert_equal(a.shape, b.shape), variables, small)

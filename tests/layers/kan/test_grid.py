@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,9 +9,23 @@ from scipy.interpolate import make_lsq_spline
 from jaxnn.layers import kan
 from jaxnn.models import KAN
 
+update = jax.jit(kan.update_grid, static_argnums=0)
+extend = jax.jit(kan.extend_grid, static_argnums=0, static_argnames="grid")
+adapt = jax.jit(kan.adapt_knots, static_argnames="grid_eps")
 POINTS = jnp.linspace(-1, 0.999, 301)
 
 
+@partial(jax.jit, static_argnums=0)
+def apply(model, variables, x):
+    return model.apply(variables, x)
+
+
+@partial(jax.jit, static_argnums=0)
+def init(model, key, x):
+    return model.init(key, x)
+
+
+@partial(jax.jit, static_argnums=1)
 def smooth_layer(key, layer, x):
     """Make a layer whose splines are smooth curves, fitted to sines of random frequency."""
     variables = layer.init(key, x)
@@ -57,11 +73,11 @@ def test_refined_uniform_grid_is_the_finer_uniform_grid():
 def test_extension_to_a_multiple_is_exact(key, degree):
     """Old splines are in the space of the new: only rounding is left, whatever they are."""
     layer, x = kan.KANLayer(4, grid=3, degree=degree), jnp.tile(POINTS[:, None], (1, 2))
-    variables = layer.init(key, x)
-    extended = kan.extend_grid(layer, variables, x, grid=6)
+    variables = init(layer, key, x)
+    extended = extend(layer, variables, x, grid=6)
     assert extended["params"]["coefficients"].shape == (6 + degree, 2, 4)
     assert "grid" not in extended
-    before, after = layer.apply(variables, x), layer.clone(grid=6).apply(extended, x)
+    before, after = apply(layer, variables, x), apply(layer.clone(grid=6), extended, x)
     assert rms(before, after) < 1e-5
 
 
@@ -69,28 +85,28 @@ def test_extension_to_a_multiple_is_exact(key, degree):
 def test_extension_of_smooth_functions_is_near(key, grids):
     layer, x = kan.KANLayer(4, grid=grids[0]), jnp.tile(POINTS[:, None], (1, 2))
     variables = smooth_layer(key, layer, x)
-    extended = kan.extend_grid(layer, variables, x, grid=grids[1])
-    assert rms(layer.apply(variables, x), layer.clone(grid=grids[1]).apply(extended, x)) < 1e-3
+    extended = extend(layer, variables, x, grid=grids[1])
+    assert rms(apply(layer, variables, x), apply(layer.clone(grid=grids[1]), extended, x)) < 1e-3
 
 
 def test_adapted_knots_follow_the_quantiles(key):
     x = jax.random.normal(key, (1000, 1)) ** 3
     old = kan.uniform_knots(jnp.array(-1.0), jnp.array(1.0), grid=4, degree=3)
-    knots = kan.adapt_knots(x, old, grid_eps=0.0)[0]
+    knots = adapt(x, old, grid_eps=0.0)[0]
     counts, _ = np.histogram(x, bins=np.asarray(knots[3:-3]))
     np.testing.assert_allclose(counts, 250, atol=1)
     assert (jnp.diff(knots) > 0).all()
-    even = kan.adapt_knots(x, old, grid_eps=1.0)
+    even = adapt(x, old, grid_eps=1.0)
     want = kan.uniform_knots(x.min(axis=0), x.max(axis=0), grid=4, degree=3)
     np.testing.assert_allclose(even, want, rtol=1e-5, atol=1e-4)
-    mixed = kan.adapt_knots(x, old, grid_eps=0.25)
+    mixed = adapt(x, old, grid_eps=0.25)
     np.testing.assert_allclose(mixed[0], 0.75 * knots + 0.25 * want[0], rtol=1e-4, atol=1e-4)
 
 
 def test_a_feature_without_spread_keeps_its_grid():
     x = jnp.stack([jnp.zeros(10), jnp.linspace(0, 1, 10)], axis=1)
     old = kan.uniform_knots(jnp.array(-1.0), jnp.array(1.0), grid=4, degree=3)
-    knots = kan.adapt_knots(x, old)
+    knots = adapt(x, old)
     np.testing.assert_array_equal(knots[0], old)
     np.testing.assert_allclose(knots[1, [3, 7]], [0, 1], atol=1e-6)
 
@@ -99,8 +115,8 @@ def test_update_moves_the_grid_and_keeps_the_function(key):
     layer = kan.KANLayer(4, grid=8)
     x = jax.random.beta(key, 2, 5, (400, 3)) * 1.5 - 0.8
     variables = smooth_layer(key, layer, x)
-    updated = jax.jit(lambda v, x: kan.update_grid(layer, v, x))(variables, x)
-    assert rms(layer.apply(variables, x), layer.apply(updated, x)) < 1e-3
+    updated = update(layer, variables, x)
+    assert rms(apply(layer, variables, x), apply(layer, updated, x)) < 1e-3
     knots = updated["grid"]["knots"]
     assert knots.shape == (3, 15)
     np.testing.assert_allclose(knots[:, 3], x.min(axis=0), atol=1e-6)
@@ -110,19 +126,19 @@ def test_update_moves_the_grid_and_keeps_the_function(key):
 def test_update_to_a_grid_of_the_same_span_is_exact(key):
     """With every second knot in place already, nothing is approximated."""
     layer, x = kan.KANLayer(4, grid=6), jnp.tile(jnp.linspace(-1, 1, 101)[:, None], (1, 3))
-    variables = layer.init(key, x)
-    updated = kan.update_grid(layer, variables, x)
-    assert rms(layer.apply(variables, x), layer.apply(updated, x)) < 1e-5
-    extended = kan.extend_grid(layer, updated, x, grid=12)
+    variables = init(layer, key, x)
+    updated = update(layer, variables, x)
+    assert rms(apply(layer, variables, x), apply(layer, updated, x)) < 1e-5
+    extended = extend(layer, updated, x, grid=12)
     assert extended["grid"]["knots"].shape == (3, 19)
     finer = layer.clone(grid=12)
-    assert rms(layer.apply(variables, x[:-1]), finer.apply(extended, x[:-1])) < 1e-5
+    assert rms(apply(layer, variables, x[:-1]), apply(finer, extended, x[:-1])) < 1e-5
 
 
 def test_every_layer_of_a_network_is_updated_for_what_it_sees(key):
     model, x = KAN((3, 2), grid=10), jax.random.uniform(key, (300, 2, 2)) * 1.8 - 0.9
-    variables = model.init(key, x)
-    updated = kan.update_grid(model, variables, x)
+    variables = init(model, key, x)
+    updated = update(model, variables, x)
     hidden = model.apply(variables, x, mutable=["intermediates"])[1]["intermediates"]["hidden_0"][0]
     knots = updated["grid"]["layers_1"]["knots"]
     np.testing.assert_allclose(knots[:, 3], hidden.min(axis=0), atol=1e-5)
