@@ -63,7 +63,7 @@ def _fit(model: nn.Module, variables: Variables, x: jax.Array, y: jax.Array, ste
         return (optax.apply_updates(flat, updates), state), None
 
     (flat, _), _ = jax.lax.scan(step, (flat, optimizer.init(flat)), length=steps)
-    return {**rest, "params": unravel(flat)}
+    return {**rest, "params": unravel(jnp.asarray(flat))}
 
 
 def _size(tree: Any) -> int:
