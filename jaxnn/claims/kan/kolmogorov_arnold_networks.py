@@ -7,6 +7,8 @@ activations.
 """
 
 import itertools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -28,10 +30,11 @@ RESTARTS = 5
 FORMULAS = (("layers_0", 0, "sin"), ("layers_0", 1, "x^2"), ("layers_1", 0, "exp"))
 
 Variables = dict[str, Any]
+Points = tuple[jax.Array, jax.Array]  # x (n, 2) and y (n,)
 KANS = tuple(KAN((5, 1), grid=grid) for grid in GRIDS)
 
 
-def _points(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _points(key: jax.Array) -> Points:
     x = jax.random.uniform(key, (1000, 2), minval=-1.0)
     return x, jnp.exp(jnp.sin(jnp.pi * x[:, 0]) + x[:, 1] ** 2)
 
@@ -56,7 +59,7 @@ def _fit(model: nn.Module, variables: Variables, x: jax.Array, y: jax.Array, ste
     optimizer = optax.lbfgs()
     value_and_grad = optax.value_and_grad_from_state(loss)
 
-    def step(carry, _):
+    def step(carry: Any, _: None) -> tuple[Any, None]:
         flat, state = carry
         value, grad = value_and_grad(flat, state=state)
         updates, state = optimizer.update(grad, state, flat, value=value, grad=grad, value_fn=loss)
@@ -74,8 +77,8 @@ def identities(key: jax.Array) -> list[Check]:
     """Partition of unity, the closed form, and what an extension to a multiple changes."""
     unity, forms, change = _identities(key)
     return [
-        Check("sum of the basis over uneven knots less 1, degrees 1, 3, 5", unity, "<=", 1e-5),
-        Check("closed form less recursion, degrees 1, 3, 5", forms, "<=", 1e-5),
+        Check("sum of the basis over uneven knots less 1, degrees 2 and 3", unity, "<=", 1e-5),
+        Check("closed form less recursion, degrees 2 and 3", forms, "<=", 1e-5),
         Check("change of a random layer from grid 3 to 12, RMS", change, "<=", 1e-5),
     ]
 
@@ -85,7 +88,7 @@ def _identities(key: jax.Array) -> tuple[jax.Array, ...]:
     knots_key, x_key, layer_key = jax.random.split(key, 3)
     x = jax.random.uniform(x_key, (500, 3), minval=-1.0)
     unity, forms = [], []
-    for degree in (1, 3, 5):
+    for degree in (2, 3):
         widths = jax.random.uniform(knots_key, (3, 2 * degree + 6), minval=0.2)
         knots = jnp.cumsum(widths, axis=1)
         low, high = knots[None, :, degree], knots[None, :, -degree - 1]
@@ -143,7 +146,30 @@ def agreements(key: jax.Array) -> list[Check]:
 def effects(key: jax.Array) -> list[Check]:
     """Fit and refine [2, 5, 1] beside a perceptron, and read the formula off [2, 1, 1]."""
     fit_key, formula_key = jax.random.split(key)
-    return [*_refinement(fit_key), *_formula(formula_key)]
+    # Nearly all the time goes into compiling, which threads do side by side.
+    with ThreadPoolExecutor(2) as pool:
+        networks = pool.submit(_refined, fit_key)
+        perceptrons = pool.submit(_perceptrons, fit_key)
+        formula = pool.submit(_formula, formula_key)
+    errors, change, size = networks.result()
+    rivals, rival_size = perceptrons.result()
+    coarse, middle, fine = errors
+    return [
+        Check("change by grid extension, largest RMS", change, "<", 1e-3),
+        Check("test RMSE of [2, 5, 1] with 12 intervals", fine, "<", 1e-2),
+        Check("test RMSE with 6 intervals over 3", middle / coarse, "<", 1),
+        Check("test RMSE with 12 intervals over 6", fine / middle, "<", 1),
+        Check("parameters of the perceptron over the KAN's", rival_size / size, ">=", 1),
+        Check("test RMSE of the KAN over the better perceptron's", fine / min(rivals), "<", 1),
+        *formula.result(),
+    ]
+
+
+def _trials(key: jax.Array) -> Iterator[tuple[jax.Array, Points, Points]]:
+    """Give each network's key, training and test data; the same for both kinds."""
+    for k in jax.random.split(key, NETWORKS):
+        init_key, train_key, test_key = jax.random.split(k, 3)
+        yield init_key, _points(train_key), _points(test_key)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -169,39 +195,35 @@ def _refine(
     return variables, _rms(_output(finer, variables, x) - before)
 
 
-def _refinement(key: jax.Array) -> list[Check]:
-    errors, rivals, changes, sizes = [], [], [], (0, 0)
+def _refined(key: jax.Array) -> tuple[np.ndarray, float, int]:
+    """Train and refine; give the mean test RMSE on each grid, the largest change and the size."""
+    errors, changes, size = [], [], 0
     start = jax.jit(KANS[0].init)
-    for k in jax.random.split(key, NETWORKS):
-        init_key, train_key, test_key = jax.random.split(k, 3)
-        train, test = _points(train_key), _points(test_key)
+    for init_key, train, test in _trials(key):
         variables, error = _stage(KANS[0], dict(start(init_key, train[0])), train, test)
         errors.append([error])
         for model, finer in itertools.pairwise(KANS):
             variables, change = _refine(model, finer, variables, train[0])
             variables, error = _stage(finer, variables, train, test)
-            changes.append(change)
+            changes.append(float(change))
             errors[-1].append(error)
-        params, rival = _perceptrons(init_key, train, test)
-        rivals.append(rival)
-        sizes = _size(variables["params"]), _size(params)
-    coarse, middle, fine = np.mean(np.asarray(errors, float), axis=0)
-    rival = np.mean(np.asarray(rivals, float), axis=0).min()  # of the better activation
-    return [
-        Check("change by grid extension, largest RMS", max(changes), "<", 1e-3),
-        Check("test RMSE of [2, 5, 1] with 12 intervals", fine, "<", 1e-2),
-        Check("test RMSE with 6 intervals over 3", middle / coarse, "<", 1),
-        Check("test RMSE with 12 intervals over 6", fine / middle, "<", 1),
-        Check("parameters of the perceptron over the KAN's", sizes[1] / sizes[0], ">=", 1),
-        Check("test RMSE of the KAN over the perceptron's", fine / rival, "<", 1),
-    ]
+        size = _size(variables["params"])
+    return np.asarray(errors, float).mean(axis=0), max(changes), size
+
+
+def _perceptrons(key: jax.Array) -> tuple[list[float], int]:
+    """Train as many tanh and SiLU perceptrons; give the mean test RMSE of each and the size."""
+    errors, size = [], 0
+    for trial in _trials(key):
+        params, error = _train_perceptrons(*trial)
+        errors.append(error)
+        size = _size(params)
+    return np.asarray(errors, float).mean(axis=0).tolist(), size
 
 
 @jax.jit
-def _perceptrons(
-    key: jax.Array, train: tuple[jax.Array, jax.Array], test: tuple[jax.Array, jax.Array]
-) -> tuple[Any, jax.Array]:
-    """Train a tanh and a SiLU perceptron from one start; give parameters and test RMSE."""
+def _train_perceptrons(key: jax.Array, train: Points, test: Points) -> tuple[Any, jax.Array]:
+    """Train both perceptrons from one start; give parameters of one and both test RMSEs."""
 
     def fit(smooth: jax.Array) -> tuple[Any, jax.Array]:
         def activation(z: jax.Array) -> jax.Array:

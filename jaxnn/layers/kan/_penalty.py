@@ -64,7 +64,7 @@ def regularization(
       TypeError: an entry of ``scores`` is not a floating-point array.
 
     Example:
-      >>> regularization(jnp.array([[1.0, 1.0]])).round(3).item()  # 2 + log 2
+      >>> print(regularization(jnp.array([[1.0, 1.0]])).round(3))  # 2 + log 2
       2.693
     """
     leaves = jax.tree.leaves(scores)
