@@ -48,7 +48,7 @@ def _reference(path: str, module: ModuleType) -> str:
             continue
         kind = "autoclass" if isinstance(value, type) else "autofunction"
         if not callable(value):
-            kind = "autodata"
+            kind = "py:data"  # a table has no docstring of its own
         lines += [f".. {kind}:: jaxnn.{path}.{name}", ""]
     return "\n".join([*lines, "```", ""])
 

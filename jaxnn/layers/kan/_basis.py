@@ -168,7 +168,7 @@ def uniform_bspline_basis(
         \quad c_b = b + \tfrac{1 - k}{2}
 
     The functions of :func:`bspline_basis` on :func:`uniform_knots`; for cubic splines the sum
-    has two terms, ((2 - s)₊³ - 4 (1 - s)₊³) / 6 with s = |u - c_b|. Each function is computed
+    has two terms, ((2 - s)₊³ - 4 (1 - s)₊³) / 6 with ``s = |u - c_b|``. Each function is computed
     as an array of its own: XLA writes the stack in one pass, which one broadcast over all of
     them does not get.
 

@@ -106,13 +106,13 @@ _straight_through = surrogate(
 def fast_sigmoid(
     x: Float[Array, "*shape"], *, slope: float | Float[Array, ""] = 25.0
 ) -> Float[Array, "*shape"]:
-    r"""Spike where ``x > 0``; differentiate as the fast sigmoid x / (1 + k|x|).
+    r"""Spike where ``x > 0``; differentiate as the fast sigmoid ``x / (1 + k|x|)``.
 
     .. math:: \frac{ds}{dx} := \frac{1}{(1 + k |x|)^2}
 
     Args:
       x: membrane potential minus threshold.
-      slope: k; the bump is half its height at |x| = 0.41 / k. Its heavy tail reaches silent
+      slope: k; the bump is half its height at ``|x| = 0.41 / k``. Its heavy tail reaches silent
         units far below the threshold.
 
     Returns:
