@@ -65,9 +65,7 @@ def dense(
     y = jnp.dot(rows, kernel, preferred_element_type=wide)
     if bias is not None:
         require_array("dense", bias=bias)
-        require(
-            bias.shape == kernel.shape[1:], "dense", "bias", bias, f"shape {kernel.shape[1:]}"
-        )
+        require(bias.shape == kernel.shape[1:], "dense", "bias", bias, f"shape {kernel.shape[1:]}")
         y = y + bias.astype(wide)[None, :]
     return y.astype(x.dtype).reshape(*x.shape[:-1], kernel.shape[1])
 
