@@ -172,6 +172,11 @@ def _trials(key: jax.Array) -> Iterator[tuple[jax.Array, Points, Points]]:
         yield init_key, _points(train_key), _points(test_key)
 
 
+@jax.jit
+def _start(key: jax.Array, x: jax.Array) -> Variables:
+    return dict(KANS[0].init(key, x))
+
+
 @partial(jax.jit, static_argnums=0)
 def _stage(
     model: KAN,
@@ -198,9 +203,8 @@ def _refine(
 def _refined(key: jax.Array) -> tuple[np.ndarray, float, int]:
     """Train and refine; give the mean test RMSE on each grid, the largest change and the size."""
     errors, changes, size = [], [], 0
-    start = jax.jit(KANS[0].init)
     for init_key, train, test in _trials(key):
-        variables, error = _stage(KANS[0], dict(start(init_key, train[0])), train, test)
+        variables, error = _stage(KANS[0], _start(init_key, train[0]), train, test)
         errors.append([error])
         for model, finer in itertools.pairwise(KANS):
             variables, change = _refine(model, finer, variables, train[0])

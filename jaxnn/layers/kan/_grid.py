@@ -82,38 +82,33 @@ def _fit(x: jax.Array, y: jax.Array, knots: jax.Array, degree: int) -> jax.Array
 
 
 def _least_squares(matrix: jax.Array, target: jax.Array) -> jax.Array:
-    """Solve by modified Gram-Schmidt on [matrix, target], one column at a time.
+    """Solve by modified Gram-Schmidt, one column at a time.
+
+    Below [matrix, target] stands [identity, 0]; the steps that make the columns above orthogonal
+    to each other leave there what was taken from the target, minus the solution.
 
     ``jnp.linalg.lstsq`` is not used: with jaxlib 0.10.2 on two cores, two batched LAPACK calls
     that run side by side wait for each other's threads for ever.
     """
-    columns = matrix.shape[1]
-    sizes = jnp.linalg.norm(matrix, axis=0)
-    table = jnp.concatenate([matrix, target], axis=1)
-    precision = jax.lax.Precision.HIGHEST
+    samples, columns = matrix.shape
+    identity = jnp.eye(columns, columns + target.shape[1], dtype=matrix.dtype)
+    table = jnp.concatenate([jnp.concatenate([matrix, target], axis=1), identity])
+    powers = jnp.sum(matrix * matrix, axis=0)
+    least = 1e-10 * jnp.maximum(powers, 1e-6 * jnp.max(powers))
 
-    def orthogonalise(table: jax.Array, j: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def step(table: jax.Array, j: jax.Array) -> tuple[jax.Array, None]:
         column = table[:, j]
-        power = jnp.sum(column * column)
+        above = column[:samples]
+        power = jnp.sum(above * above)
         # A column that the ones before it span adds nothing but rounding.
-        used = power > (1e-5 * jnp.maximum(sizes[j], 1e-3 * jnp.max(sizes))) ** 2
-        unit = jnp.where(used, column * jax.lax.rsqrt(jnp.where(used, power, 1)), 0)
-        row = jnp.dot(unit, table, precision=precision)
-        return table - unit[:, None] * row[None], row
+        used = power > least[j]
+        row = jnp.dot(above, table[:samples], precision=jax.lax.Precision.HIGHEST)
+        row = jnp.where(used, row / jnp.where(used, power, 1), 0)
+        row = jnp.where(jnp.arange(table.shape[1]) > j, row, 0)
+        return table - column[:, None] * row[None], None
 
-    def substitute(solution: jax.Array, j: jax.Array) -> tuple[jax.Array, None]:
-        pivot = triangle[j, j]
-        rest = right[j] - jnp.dot(triangle[j], solution, precision=precision)
-        entry = jnp.where(pivot > 0, rest / jnp.where(pivot > 0, pivot, 1), 0)
-        return solution.at[j].set(entry), None
-
-    order = jnp.arange(columns)
-    _, rows = jax.lax.scan(orthogonalise, table, order)
-    triangle, right = rows[:, :columns], rows[:, columns:]
-    # Rows are orthogonal to earlier columns but for rounding, which must not come back in.
-    triangle = jnp.triu(triangle)
-    start = jnp.zeros((columns, target.shape[1]), target.dtype)
-    return jax.lax.scan(substitute, start, order, reverse=True)[0]
+    table, _ = jax.lax.scan(step, table, jnp.arange(columns))
+    return -table[samples:, columns:]
 
 
 def refit_coefficients(
