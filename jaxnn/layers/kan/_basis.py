@@ -100,7 +100,7 @@ def bspline_basis(
       degree: k; the number of functions is the number of knots - k - 1.
 
     Returns:
-      Basis-major values in the dtype of ``x``: non-negative, and of sum 1 between
+      Basis-major values in the dtype of ``x``: non-negative to rounding, and of sum 1 between
       ``knots[..., k]`` and ``knots[..., -k - 1]``.
 
     Raises:
@@ -140,15 +140,13 @@ def _recursion(x: jax.Array, knots: jax.Array, degree: int) -> jax.Array:
     z = x.astype(wide)[..., None, :]
     values = ((z >= t[..., :-1, :]) & (z < t[..., 1:, :])).astype(wide)
     for k in range(1, degree + 1):
-        rise = _divide(z - t[..., : -k - 1, :], t[..., k:-1, :] - t[..., : -k - 1, :])
-        fall = _divide(t[..., k + 1 :, :] - z, t[..., k + 1 :, :] - t[..., 1:-k, :])
-        values = rise * values[..., :-1, :] + fall * values[..., 1:, :]
+        # The second quotient is 1 less the first of the next function; a function over
+        # coincident knots is 0 already, so that any number will do for its quotient.
+        width = t[..., k:, :] - t[..., :-k, :]
+        share = jnp.where(width > 0, 1 / jnp.where(width > 0, width, 1), 0)
+        rising = (z - t[..., :-k, :]) * share * values
+        values = rising[..., :-1, :] + (values - rising)[..., 1:, :]
     return values.astype(x.dtype)
-
-
-def _divide(numerator: jax.Array, width: jax.Array) -> jax.Array:
-    """Divide, giving 0 with gradient 0 over an empty interval."""
-    return jnp.where(width > 0, numerator / jnp.where(width > 0, width, 1), 0)
 
 
 def uniform_bspline_basis(
