@@ -60,7 +60,7 @@ def load_run(name: str, runs: Path) -> Loaded:
         task = reload_task(run.config["data"])
     except (KeyError, TypeError) as error:
         raise UsageError(f"{folder / 'config.json'} is not a run's config: {error}") from None
-    network, state = build(model_name, config, training, task)
+    network, state = build(config, training, task)
     try:
         restored = run.open_checkpoints().restore(state)
     except (ValueError, train.DamagedCheckpoint) as error:

@@ -182,7 +182,7 @@ def run_training(
         written.
     """
     task = load_task(options.data, target=options.target)
-    network, state = build(model_name, options.model, options.training, task)
+    network, state = build(options.model, options.training, task)
     keeping = options.keeping
     config = {
         "model": model_name,
@@ -232,15 +232,12 @@ def run_training(
         )
 
 
-def build(
-    model_name: str, config: Any, training: Training, task: Task
-) -> tuple[nn.Module, train.TrainState]:
+def build(config: Any, training: Training, task: Task) -> tuple[nn.Module, train.TrainState]:
     """Make the module and its initial state from plain options.
 
     Raises:
       UsageError: the model cannot take this data, or an option is out of range.
     """
-    del model_name
     try:
         network = config.build(task.input_shape, task.outputs)
         # Options of the step are checked before anything is written.

@@ -8,7 +8,6 @@ gives the same bits; a resumed run therefore ends exactly like one that was neve
 
 import dataclasses
 import functools
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -392,8 +391,3 @@ def _check_pairs(
     for name, value, other, companion in needs:
         if value is not None and companion is None:
             raise ValueError(f"fit: `{name}` is given without `{other}`; it needs both or none.")
-
-
-def epochs_to_steps(epochs: float, examples: int, batch_size: int) -> int:
-    """Convert a number of passes over the data into steps, rounding up."""
-    return math.ceil(epochs * (examples // batch_size))
