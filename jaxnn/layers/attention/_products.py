@@ -17,11 +17,31 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnn._check import require, require_array, require_key, require_positive, require_rank
+from jaxnn._check import (
+    require,
+    require_array,
+    require_count,
+    require_key,
+    require_positive,
+    require_rank,
+)
 from jaxnn._numeric import accumulation_dtype
 
 
-def check_attention(where, query, key, value, mask, bias, scale, dropout_rate, dropout_key):
+def check_attention(
+    where,
+    query,
+    key,
+    value,
+    mask,
+    bias,
+    scale,
+    dropout_rate=0.0,
+    dropout_key=None,
+    *,
+    window=None,
+    logit_cap=None,
+):
     """Raise unless the arguments of an attention function fit together."""
     require_array(where, query=query, key=key, value=value)
     require_rank(where, "query", query, 3, "(*batch, queries, heads, width)")
@@ -63,6 +83,10 @@ def check_attention(where, query, key, value, mask, bias, scale, dropout_rate, d
         _require_broadcast(where, "bias", bias, full)
     if scale is not None:
         require_positive(where, scale=scale)
+    if window is not None:
+        require_count(where, window=window)
+    if logit_cap is not None:
+        require_positive(where, logit_cap=logit_cap)
     require(
         0 <= dropout_rate < 1, where, "dropout_rate", dropout_rate, "a share of at least 0, below 1"
     )
@@ -84,28 +108,89 @@ def _require_broadcast(where, argument, value, full):
     )
 
 
-def attention_logits(query, key, bias, scale):
-    """Give q·k times ``scale`` plus ``bias``, ``(*batch, heads, queries, keys)``, widened."""
+def attention_logits(query, key, bias, scale, logit_cap=None):
+    """Give q·k times ``scale``, capped, plus ``bias``: ``(*batch, heads, queries, keys)``, wide."""
+    *batch, queries, heads, _ = query.shape
+    keys = key.shape[-3]
+    q, k = fold_queries(query, key.shape[-2], scale), fold_keys(key)
+    rows, group, _, width = q.shape
+    logits = row_products(q.reshape(rows, group * queries, width), k)
+    logits = cap_logits(logits, logit_cap).reshape(*batch, heads, queries, keys)
+    if bias is None:
+        return logits
+    return logits + jnp.broadcast_to(bias, logits.shape).astype(logits.dtype)
+
+
+def fold_queries(query, key_heads, scale):
+    """Scale and fold to ``(batch * key heads, heads / key heads, queries, width)``."""
     *batch, queries, heads, width = query.shape
-    keys, key_heads = key.shape[-3:-1]
     scale = 1 / math.sqrt(width) if scale is None else scale
     # Scaling the queries costs `width` products per query; scaling the logits `keys`.
     rows = math.prod(batch) * key_heads
-    q = _heads_first(query * scale).reshape(rows, heads // key_heads * queries, width)
-    k = _heads_first(key).reshape(rows, keys, width)
-    wide = accumulation_dtype(query.dtype)
-    logits = lax.dot_general(q, k, (((2,), (2,)), ((0,), (0,))), preferred_element_type=wide)
-    logits = logits.reshape(*batch, heads, queries, keys)
-    return logits if bias is None else logits + jnp.broadcast_to(bias, logits.shape).astype(wide)
+    return _heads_first(query * scale).reshape(rows, heads // key_heads, queries, width)
 
 
-def allowed_pairs(shape, mask, is_causal):
-    """Join ``mask`` and causality into one boolean array of ``shape``; ``None`` if neither."""
-    if is_causal:
-        rows, columns = (lax.broadcasted_iota(jnp.int32, shape[-2:], axis) for axis in (0, 1))
-        causal = jnp.broadcast_to(columns <= rows, shape)
-        return causal if mask is None else jnp.broadcast_to(mask, shape) & causal
-    return None if mask is None else jnp.broadcast_to(mask, shape)
+def fold_keys(x):
+    """Fold keys or values to ``(batch * key heads, keys, width)``."""
+    *batch, keys, heads, width = x.shape
+    return _heads_first(x).reshape(math.prod(batch) * heads, keys, width)
+
+
+def unfold(y, batch, heads, dtype):
+    """Undo :func:`fold_queries`: ``(*batch, queries, heads, width)``, in ``dtype``."""
+    queries, width = y.shape[-2:]
+    return _heads_first(y.astype(dtype).reshape(*batch, heads, queries, width))
+
+
+def row_products(q, k):
+    """Give all products of rows ``(n, queries, width)`` and ``(n, keys, width)``, widened."""
+    wide = accumulation_dtype(q.dtype)
+    return lax.dot_general(q, k, (((2,), (2,)), ((0,), (0,))), preferred_element_type=wide)
+
+
+def row_sums(weights, v):
+    """Sum rows ``(n, keys, width)`` by weights ``(n, queries, keys)``, widened."""
+    wide = accumulation_dtype(v.dtype)
+    return lax.dot_general(
+        weights.astype(v.dtype), v, (((2,), (1,)), ((0,), (0,))), preferred_element_type=wide
+    )
+
+
+def cap_logits(logits, cap):
+    """Squash logits smoothly into (-cap, cap); ``None`` leaves them alone."""
+    return logits if cap is None else cap * jnp.tanh(logits / cap)
+
+
+def allowed_pairs(shape, mask, is_causal, window=None):
+    """Join ``mask``, causality and window into one boolean array of ``shape``, or ``None``."""
+    near = near_pairs(*shape[-2:], is_causal, window)
+    if near is None:
+        return None if mask is None else jnp.broadcast_to(mask, shape)
+    near = jnp.broadcast_to(near, shape)
+    return near if mask is None else jnp.broadcast_to(mask, shape) & near
+
+
+def near_pairs(queries, keys, is_causal, window, first_query=0, first_key=0):
+    """Say which pairs causality and window allow, ``(queries, keys)``; ``None`` if all.
+
+    With a window w, query i sees keys j with ``|i - j| < w``, of which causality leaves itself
+    and the w - 1 before it.
+
+    Args:
+      queries: how many, from ``first_query`` on.
+      keys: how many, from ``first_key`` on.
+      is_causal: whether later keys are forbidden.
+      window: w, or ``None``.
+      first_query: position of the first query; may be traced.
+      first_key: position of the first key; may be traced.
+    """
+    if not is_causal and window is None:
+        return None
+    i = lax.broadcasted_iota(jnp.int32, (queries, keys), 0) + first_query
+    j = lax.broadcasted_iota(jnp.int32, (queries, keys), 1) + first_key
+    if window is None:
+        return j <= i
+    return (i - j < window) & ((j <= i) if is_causal else (j - i < window))
 
 
 def drop_weights(weights, rate, key):
@@ -119,14 +204,9 @@ def drop_weights(weights, rate, key):
 def weighted_values(weights, value):
     """Sum values by weights ``(*batch, heads, queries, keys)``; queries come before heads."""
     *batch, heads, queries, keys = weights.shape
-    key_heads, width = value.shape[-2:]
-    rows = math.prod(batch) * key_heads
-    w = weights.astype(value.dtype).reshape(rows, heads // key_heads * queries, keys)
-    v = _heads_first(value).reshape(rows, keys, width)
-    wide = accumulation_dtype(value.dtype)
-    y = lax.dot_general(w, v, (((2,), (1,)), ((0,), (0,))), preferred_element_type=wide)
-    y = y.astype(value.dtype).reshape(*batch, heads, queries, width)
-    return jnp.swapaxes(y, -3, -2)
+    rows, group = math.prod(batch) * value.shape[-2], heads // value.shape[-2]
+    y = row_sums(weights.reshape(rows, group * queries, keys), fold_keys(value))
+    return unfold(y.reshape(rows, group, queries, value.shape[-1]), batch, heads, value.dtype)
 
 
 def _heads_first(x):
