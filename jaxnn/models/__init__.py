@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 from jaxnn import _lazy
 
 if TYPE_CHECKING:
+    from jaxnn.models._block import TransformerBlock as TransformerBlock
     from jaxnn.models._kan import KAN as KAN
     from jaxnn.models._kan import KANConfig as KANConfig
     from jaxnn.models._mlp import MLP as MLP
     from jaxnn.models._mlp import MLPConfig as MLPConfig
     from jaxnn.models._spiking import SpikingMLP as SpikingMLP
     from jaxnn.models._spiking import SpikingMLPConfig as SpikingMLPConfig
+    from jaxnn.models._stack import TransformerStack as TransformerStack
+    from jaxnn.models._stack import stack_blocks as stack_blocks
+    from jaxnn.models._stack import unstack_blocks as unstack_blocks
     from jaxnn.models._transformer import Transformer as Transformer
-    from jaxnn.models._transformer import TransformerBlock as TransformerBlock
     from jaxnn.models._transformer import TransformerConfig as TransformerConfig
     from jaxnn.models._vision import VisionTransformer as VisionTransformer
     from jaxnn.models._vision import VisionTransformerConfig as VisionTransformerConfig
@@ -28,10 +31,13 @@ _NAMES = {
     "SpikingMLP": "_spiking",
     "SpikingMLPConfig": "_spiking",
     "Transformer": "_transformer",
-    "TransformerBlock": "_transformer",
+    "TransformerBlock": "_block",
     "TransformerConfig": "_transformer",
+    "TransformerStack": "_stack",
     "VisionTransformer": "_vision",
     "VisionTransformerConfig": "_vision",
+    "stack_blocks": "_stack",
+    "unstack_blocks": "_stack",
 }
 
 __all__ = [
@@ -44,8 +50,11 @@ __all__ = [
     "Transformer",
     "TransformerBlock",
     "TransformerConfig",
+    "TransformerStack",
     "VisionTransformer",
     "VisionTransformerConfig",
+    "stack_blocks",
+    "unstack_blocks",
 ]
 
 __getattr__, __dir__ = _lazy.attach(__name__, names=_NAMES)

@@ -1,27 +1,22 @@
-"""The transformer: blocks of attention and a feed-forward network, with their parts in slots.
+"""The transformer over tokens, with its parts in slots.
 
-Sources: "Attention Is All You Need" (2017); normalisation before each part from "On Layer
-Normalization in the Transformer Architecture" (2020).
+Source: "Attention Is All You Need" (2017).
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from flax.typing import Dtype
+from flax.typing import Dtype, Initializer
 from jaxtyping import Array, Bool, Float, Integer, Num
 
-from jaxnn._check import require, require_array, require_positive, require_rank
-from jaxnn.layers.attention import (
-    MultiHeadAttention,
-    dot_product_attention,
-    sigmoid_attention,
-)
-from jaxnn.layers.feedforward import Dense, FeedForward
+from jaxnn._check import require, require_array, require_positive
+from jaxnn.layers.attention import dot_product_attention, sigmoid_attention
+from jaxnn.layers.feedforward import Dense
 from jaxnn.layers.normalization import LayerNorm
 from jaxnn.layers.position import (
     PositionEmbedding,
@@ -30,109 +25,19 @@ from jaxnn.layers.position import (
     rotary_embedding,
     sinusoidal_embedding,
 )
-
-
-class TransformerBlock(nn.Module):
-    """Attention, then a feed-forward network, each added to what it read.
-
-    Submodules are ``attention_norm``, ``attention``, ``feedforward_norm``, ``feedforward``.
-
-    Attributes:
-      num_heads: number of query heads.
-      attention: attention function, called as ``attention(query, key, value, mask=, bias=,
-        is_causal=)``.
-      feedforward: factory of the second part, called as ``feedforward(features=width,
-        name=..., dtype=..., param_dtype=...)``; the module maps ``(*batch, time, width)`` to
-        the same shape and takes ``deterministic=`` if the block is given it. ``None`` is a
-        :class:`~jaxnn.layers.feedforward.FeedForward` of ``hidden_features`` and ``dense``.
-      norm: factory of the normalisations, called as ``norm(name=..., dtype=...,
-        param_dtype=...)``.
-      dense: factory of the affine maps in attention and the default feed-forward network.
-      hidden_features: hidden width of the default feed-forward network; 4 times the input's
-        if ``None``.
-      num_key_value_heads: heads of keys and values; as many as query heads if ``None``.
-      rotary: turns queries and keys, called as ``rotary(x, positions)``.
-      normalize_qk: whether to layer-normalise each head's queries and keys.
-      norm_first: whether each part reads the normalised stream (pre-norm), or the sum is
-        normalised after it (post-norm, as in 2017).
-      dropout_rate: applied to what each part adds, and to the default feed-forward network's
-        hidden units, when a ``dropout`` key is given.
-      dtype: computation dtype; ``None`` promotes.
-      param_dtype: dtype the parameters are kept in.
-    """
-
-    num_heads: int
-    attention: Callable[..., Any] = dot_product_attention
-    feedforward: Callable[..., nn.Module] | None = None
-    norm: Callable[..., nn.Module] = LayerNorm
-    dense: Callable[..., nn.Module] = Dense
-    hidden_features: int | None = None
-    num_key_value_heads: int | None = None
-    rotary: Callable[[jax.Array, jax.Array], jax.Array] | None = None
-    normalize_qk: bool = False
-    norm_first: bool = True
-    dropout_rate: float = 0.0
-    dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
-
-    @nn.compact
-    def __call__(
-        self,
-        x: Float[Array, "*batch time features"],
-        *,
-        mask: Bool[Array, "..."] | None = None,
-        bias: Float[Array, "..."] | None = None,
-        is_causal: bool = False,
-        positions: Num[Array, "..."] | None = None,
-        deterministic: bool | None = None,
-    ) -> Float[Array, "*batch time features"]:
-        """Map ``(*batch, time, features)`` to the same shape.
-
-        ``mask``, ``bias`` and ``is_causal`` go to the attention function, ``positions`` to
-        ``rotary``. ``deterministic=None`` drops units exactly when a ``dropout`` key was given.
-        """
-        require_array("TransformerBlock", x=x)
-        require_rank("TransformerBlock", "x", x, 2, "(*batch, time, features)")
-        options = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        attend = MultiHeadAttention(
-            self.num_heads,
-            attention=self.attention,
-            num_key_value_heads=self.num_key_value_heads,
-            rotary=self.rotary,
-            normalize_qk=self.normalize_qk,
-            dense=self.dense,
-            name="attention",
-            **options,
-        )
-        attend = functools.partial(
-            attend, mask=mask, bias=bias, is_causal=is_causal, positions=positions
-        )
-        if self.feedforward is None:
-            transform = FeedForward(
-                self.hidden_features,
-                dropout_rate=self.dropout_rate,
-                dense=self.dense,
-                name="feedforward",
-                **options,
-            )
-        else:
-            transform = self.feedforward(features=x.shape[-1], name="feedforward", **options)
-        # Parts without dropout need not know the word.
-        said: dict[str, Any] = {} if deterministic is None else {"deterministic": deterministic}
-        silent = not self.has_rng("dropout") if deterministic is None else deterministic
-        for name, part in (("attention", attend), ("feedforward", transform)):
-            norm: Any = self.norm(name=f"{name}_norm", **options)
-            change = part(norm(x) if self.norm_first else x, **said)
-            x = x + nn.Dropout(self.dropout_rate)(change, deterministic=silent)
-            x = x if self.norm_first else norm(x)
-        return x
+from jaxnn.models._block import NormOrder, TransformerBlock
+from jaxnn.models._stack import make_bias, place, run_blocks
 
 
 class Transformer(nn.Module):
     """Tokens to logits, one row for each token or, pooled, one for each sequence.
 
     Submodules are ``tokens`` (the embedding), ``position``, ``blocks_0`` ..., ``norm`` and
-    ``head``. The vectors that ``head`` reads are sown into ``intermediates`` as ``features``.
+    ``head``; ``types``, ``embedding_norm``, ``widen`` and ``narrow`` where fields below ask for
+    them. The vectors that ``head`` reads are sown into ``intermediates`` as ``features``.
+
+    A causal transformer can read a sequence in pieces while the collection ``cache`` is mutable:
+    see :class:`~jaxnn.layers.attention.MultiHeadAttention`.
 
     Attributes:
       vocabulary: number of distinct tokens.
@@ -142,21 +47,40 @@ class Transformer(nn.Module):
       num_heads: number of query heads.
       is_causal: whether a token sees only itself and those before it.
       pooling: ``None`` for logits at each token, ``"mean"`` for one row from the mean of the
-        sequence's vectors, ``"last"`` for one row from its last vector.
+        sequence's vectors, ``"first"`` or ``"last"`` for one row from that vector.
+      block: factory of the blocks, or several, used in turn, called as ``block(name=...,
+        dtype=..., param_dtype=...)``; ``None`` is :class:`TransformerBlock` with the fields
+        below.
       position: factory of a module that adds positions to the tokens, called as
         ``position(name=..., dtype=..., param_dtype=...)`` and the module as
         ``module(x, positions)``; ``None`` for none.
       rotary: turns queries and keys in each block, called as ``rotary(x, positions)``.
-      position_bias: called as ``position_bias(positions, positions)``; the result is the
-        attention functions' ``bias``.
+      position_bias: called as ``position_bias(query_positions, key_positions)``, a function or a
+        module; the result is the attention functions' ``bias``.
       attention: attention function of the blocks.
       feedforward: factory of the blocks' second part; see :class:`TransformerBlock`.
       norm: factory of the normalisations.
       dense: factory of the affine maps, the head's included.
       hidden_features: hidden width of the default feed-forward network.
       num_key_value_heads: heads of keys and values; as many as query heads if ``None``.
-      normalize_qk: whether to layer-normalise each head's queries and keys.
-      norm_first: whether blocks normalise before their parts, as now usual, or after.
+      normalize_qk: whether queries and keys are normalised.
+      norm_order: where the normalisations stand in a block; see :class:`TransformerBlock`.
+      final_norm: whether the stream is normalised before the head; ``None`` for all orders but
+        ``"post"``.
+      token_types: number of token types, each with a vector added to the tokens of its type.
+      embedding_features: width of the token embedding if it is not ``features``; maps without
+        bias, ``widen`` and ``narrow``, then stand before and after the blocks.
+      embedding_scale: multiplies the embedded tokens.
+      embedding_norm: whether what enters the blocks is normalised.
+      embedding_init: initialiser of the token embedding.
+      tie_embeddings: whether the logits are products with the token embedding; there is no
+        ``head`` then.
+      head: whether there are logits at all, or the vectors they would be read from.
+      head_bias: whether the head has a bias.
+      logit_cap: bounds the logits to c tanh(logit / c).
+      scan: whether the blocks run in one ``lax.scan``; see :class:`TransformerStack`.
+      remat: whether the blocks' inner values are computed again for the gradient and not kept;
+        a policy of ``jax.checkpoint_policies`` says which are.
       dropout_rate: applied in the blocks and to the embedded tokens when a ``dropout`` key is
         given.
       dtype: computation dtype; ``None`` promotes.
@@ -169,7 +93,8 @@ class Transformer(nn.Module):
     depth: int = 2
     num_heads: int = 4
     is_causal: bool = True
-    pooling: Literal["mean", "last"] | None = None
+    pooling: Literal["mean", "first", "last"] | None = None
+    block: Callable[..., nn.Module] | Sequence[Callable[..., nn.Module]] | None = None
     position: Callable[..., nn.Module] | None = None
     rotary: Callable[[jax.Array, jax.Array], jax.Array] | None = rotary_embedding
     position_bias: Callable[[jax.Array, jax.Array], jax.Array] | None = None
@@ -179,8 +104,20 @@ class Transformer(nn.Module):
     dense: Callable[..., nn.Module] = Dense
     hidden_features: int | None = None
     num_key_value_heads: int | None = None
-    normalize_qk: bool = False
-    norm_first: bool = True
+    normalize_qk: bool | Literal["head", "all"] = False
+    norm_order: NormOrder = "pre"
+    final_norm: bool | None = None
+    token_types: int = 0
+    embedding_features: int | None = None
+    embedding_scale: float = 1.0
+    embedding_norm: bool = False
+    embedding_init: Initializer = nn.initializers.normal(0.02)
+    tie_embeddings: bool = False
+    head: bool = True
+    head_bias: bool = True
+    logit_cap: float | None = None
+    scan: bool = False
+    remat: bool | Callable[..., Any] = False
     dropout_rate: float = 0.0
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
@@ -192,20 +129,81 @@ class Transformer(nn.Module):
         *,
         valid: Bool[Array, "batch time"] | None = None,
         positions: Num[Array, "..."] | None = None,
+        types: Integer[Array, "batch time"] | None = None,
         deterministic: bool | None = None,
     ) -> Float[Array, "batch *time outputs"]:
         """Map ``(batch, time)`` to ``(batch, time, outputs)``, or pooled ``(batch, outputs)``.
 
         ``valid`` is False for padding, which no token attends to and no pooling counts.
-        ``positions``, ``(time,)`` or ``(batch, time)``, count from 0 if ``None``.
-        ``deterministic=None`` drops units exactly when a ``dropout`` key was given.
+        ``positions``, ``(time,)`` or ``(batch, time)``, count from 0 if ``None``; ``types``, of
+        a model with token types, are all 0 if ``None``. ``deterministic=None`` drops units
+        exactly when a ``dropout`` key was given.
         """
         where = "Transformer"
+        self._check(where, tokens, valid)
+        options = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        silent = not self.has_rng("dropout") if deterministic is None else deterministic
+        positions, key_positions = place(self, tokens.shape, valid, positions)
+        width = self.embedding_features or self.features
+        init = {"embedding_init": self.embedding_init}
+        embed = nn.Embed(self.vocabulary, width, name="tokens", **init, **options)
+        x = embed(tokens)
+        if self.embedding_scale != 1.0:
+            x = x * jnp.asarray(self.embedding_scale, x.dtype)
+        if width != self.features:
+            x = self._map("widen", self.features, x)
+        if self.token_types:
+            types = jnp.zeros_like(tokens) if types is None else types
+            x = x + nn.Embed(self.token_types, self.features, name="types", **init, **options)(
+                types
+            )
+        if self.position is not None:
+            add_positions: Any = self.position(name="position", **options)
+            x = add_positions(x, positions)
+        if self.embedding_norm:
+            norm: Any = self.norm(name="embedding_norm", **options)
+            x = norm(x)
+        x = nn.Dropout(self.dropout_rate)(x, deterministic=silent)
+        final_norm = self.norm_order != "post" if self.final_norm is None else self.final_norm
+        x = run_blocks(
+            self,
+            self.block or self._default_block(),
+            self.norm if final_norm else None,
+            x,
+            valid=valid,
+            bias=make_bias(self.position_bias, positions, key_positions),
+            is_causal=self.is_causal,
+            positions=positions,
+            deterministic=deterministic,
+        )
+        x = pool(x, valid, self.pooling)
+        if width != self.features:
+            x = self._map("narrow", width, x)
+        self.sow("intermediates", "features", x)
+        if not self.head:
+            return x
+        if self.tie_embeddings:
+            logits = embed.attend(x)
+        else:
+            outputs = self.outputs or self.vocabulary
+            logits = self._map("head", outputs, x, use_bias=self.head_bias)
+        if self.logit_cap is not None:
+            logits = self.logit_cap * jnp.tanh(logits / self.logit_cap)
+        return logits
+
+    def _check(self, where: str, tokens: jax.Array, valid: jax.Array | None) -> None:
         require_array(where, floating=False, tokens=tokens)
         if not jnp.issubdtype(tokens.dtype, jnp.integer):
             raise TypeError(f"{where}: `tokens` has dtype {tokens.dtype}; it needs whole numbers.")
         require(tokens.ndim == 2, where, "tokens", tokens, "shape (batch, time)")
         require_positive(where, vocabulary=self.vocabulary, depth=self.depth)
+        require(
+            not self.tie_embeddings or self.outputs in (None, self.vocabulary),
+            where,
+            "outputs",
+            self.outputs,
+            f"the vocabulary {self.vocabulary}, as the embedding is tied",
+        )
         if valid is not None:
             require_array(where, floating=False, valid=valid)
             require(
@@ -215,59 +213,37 @@ class Transformer(nn.Module):
                 valid,
                 f"booleans of shape {tokens.shape}, as `tokens`",
             )
-        options = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        silent = not self.has_rng("dropout") if deterministic is None else deterministic
-        positions = jnp.arange(tokens.shape[1]) if positions is None else positions
-        x = nn.Embed(
-            self.vocabulary,
-            self.features,
-            embedding_init=nn.initializers.normal(0.02),
-            name="tokens",
-            **options,
-        )(tokens)
-        if self.position is not None:
-            add_positions: Any = self.position(name="position", **options)
-            x = add_positions(x, positions)
-        x = nn.Dropout(self.dropout_rate)(x, deterministic=silent)
-        bias = None
-        if self.position_bias is not None:
-            bias = self.position_bias(positions, positions)
-        for i in range(self.depth):
-            x = TransformerBlock(
-                self.num_heads,
-                attention=self.attention,
-                feedforward=self.feedforward,
-                norm=self.norm,
-                dense=self.dense,
-                hidden_features=self.hidden_features,
-                num_key_value_heads=self.num_key_value_heads,
-                rotary=self.rotary,
-                normalize_qk=self.normalize_qk,
-                norm_first=self.norm_first,
-                dropout_rate=self.dropout_rate,
-                name=f"blocks_{i}",
-                **options,
-            )(
-                x,
-                mask=None if valid is None else valid[:, None, None, :],
-                bias=bias,
-                is_causal=self.is_causal,
-                positions=positions,
-                deterministic=deterministic,
-            )
-        if self.norm_first:
-            norm: Any = self.norm(name="norm", **options)
-            x = norm(x)
-        x = _pool(x, valid, self.pooling)
-        self.sow("intermediates", "features", x)
-        head: Any = self.dense(self.outputs or self.vocabulary, name="head", **options)
-        return head(x)
+
+    def _map(self, name: str, features: int, x: jax.Array, use_bias: bool = False) -> jax.Array:
+        options: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        if not use_bias:
+            options["use_bias"] = False
+        dense: Any = self.dense(features, name=name, **options)
+        return dense(x)
+
+    def _default_block(self) -> Callable[..., nn.Module]:
+        return functools.partial(
+            TransformerBlock,
+            self.num_heads,
+            attention=self.attention,
+            feedforward=self.feedforward,
+            norm=self.norm,
+            dense=self.dense,
+            hidden_features=self.hidden_features,
+            num_key_value_heads=self.num_key_value_heads,
+            rotary=self.rotary,
+            normalize_qk=self.normalize_qk,
+            norm_order=self.norm_order,
+            dropout_rate=self.dropout_rate,
+        )
 
 
-def _pool(x, valid, pooling):
+def pool(x, valid, pooling):
     """Reduce ``(batch, time, features)`` over time, leaving padding out."""
     if pooling is None:
         return x
+    if pooling == "first":
+        return x[:, 0]
     if valid is None:
         return jnp.mean(x, axis=1) if pooling == "mean" else x[:, -1]
     if pooling == "mean":

@@ -5,7 +5,8 @@ mean pooling and fixed positions from "Better plain ViT baselines for ImageNet-1
 """
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
@@ -20,7 +21,9 @@ from jaxnn.layers.attention import dot_product_attention
 from jaxnn.layers.feedforward import Dense
 from jaxnn.layers.normalization import LayerNorm
 from jaxnn.layers.position import PositionEmbedding, sinusoidal_embedding_2d
-from jaxnn.models._transformer import ATTENTIONS, TransformerBlock, check_sizes
+from jaxnn.models._block import TransformerBlock
+from jaxnn.models._stack import run_blocks
+from jaxnn.models._transformer import ATTENTIONS, check_sizes
 
 
 class VisionTransformer(nn.Module):
@@ -45,6 +48,9 @@ class VisionTransformer(nn.Module):
       zero_head: whether the head starts at zero, so that all classes start equally likely.
       shift: when a ``dropout`` key is given, each image is moved by up to this many pixels along
         both axes, zeros filling in.
+      block: factory of the blocks, or several, used in turn, called as ``block(name=...,
+        dtype=..., param_dtype=...)``; ``None`` is :class:`~jaxnn.models.TransformerBlock` with
+        the fields below.
       attention: attention function of the blocks.
       feedforward: factory of the blocks' second part; see
         :class:`~jaxnn.models.TransformerBlock`.
@@ -53,6 +59,10 @@ class VisionTransformer(nn.Module):
       hidden_features: hidden width of the default feed-forward network; 4 times ``features``
         if ``None``.
       normalize_qk: whether to layer-normalise each head's queries and keys.
+      scan: whether the blocks run in one ``lax.scan``; see
+        :class:`~jaxnn.models.TransformerStack`.
+      remat: whether the blocks' inner values are computed again for the gradient and not kept;
+        a policy of ``jax.checkpoint_policies`` says which are.
       dropout_rate: applied in the blocks when a ``dropout`` key is given.
       dtype: computation dtype; ``None`` promotes.
       param_dtype: dtype the parameters are kept in.
@@ -68,12 +78,15 @@ class VisionTransformer(nn.Module):
     position_init: Initializer = nn.initializers.normal(0.5)
     zero_head: bool = False
     shift: int = 1
+    block: Callable[..., nn.Module] | Sequence[Callable[..., nn.Module]] | None = None
     attention: Callable[..., Any] = dot_product_attention
     feedforward: Callable[..., nn.Module] | None = None
     norm: Callable[..., nn.Module] = LayerNorm
     dense: Callable[..., nn.Module] = Dense
     hidden_features: int | None = None
     normalize_qk: bool = False
+    scan: bool = False
+    remat: bool | Callable[..., Any] = False
     dropout_rate: float = 0.0
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
@@ -115,26 +128,32 @@ class VisionTransformer(nn.Module):
             cls = jnp.broadcast_to(cls.astype(x.dtype), (batch, 1, self.features))
             x = jnp.concatenate([cls, x], axis=1)
         x = nn.Dropout(self.dropout_rate)(x, deterministic=silent)
-        for i in range(self.depth):
-            x = TransformerBlock(
-                self.num_heads,
-                attention=self.attention,
-                feedforward=self.feedforward,
-                norm=self.norm,
-                dense=self.dense,
-                hidden_features=self.hidden_features,
-                normalize_qk=self.normalize_qk,
-                dropout_rate=self.dropout_rate,
-                name=f"blocks_{i}",
-                **options,
-            )(x, deterministic=deterministic)
-        norm: Any = self.norm(name="norm", **options)
-        x = norm(x)
+        x = run_blocks(
+            self,
+            self.block or self._default_block(),
+            self.norm,
+            x,
+            positions=jnp.arange(x.shape[1]),
+            deterministic=deterministic,
+        )
         x = x[:, 0] if self.pooling == "cls" else jnp.mean(x, axis=1)
         self.sow("intermediates", "features", x)
         zeros = {"kernel_init": nn.initializers.zeros_init()} if self.zero_head else {}
         head: Any = self.dense(self.outputs, name="head", **zeros, **options)
         return head(x)
+
+    def _default_block(self) -> Callable[..., nn.Module]:
+        return functools.partial(
+            TransformerBlock,
+            self.num_heads,
+            attention=self.attention,
+            feedforward=self.feedforward,
+            norm=self.norm,
+            dense=self.dense,
+            hidden_features=self.hidden_features,
+            normalize_qk=self.normalize_qk,
+            dropout_rate=self.dropout_rate,
+        )
 
 
 def _check_image(where, argument, got, shape, patch_size):

@@ -35,7 +35,7 @@ def compiled(model):
 @pytest.mark.parametrize("norm_first", [True, False])
 def test_block_is_its_parts_in_order(key, norm_first):
     x = jax.random.normal(key, (2, 3, 8))
-    block = TransformerBlock(2, hidden_features=12, norm_first=norm_first)
+    block = TransformerBlock(2, hidden_features=12, norm_order="pre" if norm_first else "post")
     variables = perturbed(jax.jit(block.init)(key, x), key)
     parts = {
         "attention": attention.MultiHeadAttention(2),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from jaxnn.layers import attention, position
+from jaxnn.layers import attention, normalization, position
 
 
 def from_flax(params):
@@ -152,3 +152,62 @@ def test_works_through_the_nnx_bridge(key):
     x = jax.random.normal(key, (2, 3, 8))
     wrapped = bridge.ToNNX(attention.MultiHeadAttention(2), rngs=nnx.Rngs(0)).lazy_init(x)
     assert wrapped(x).shape == x.shape
+
+
+@pytest.mark.parametrize("gate", ["head", "element"])
+def test_gate_multiplies_each_heads_output(key, gate):
+    x = jax.random.normal(key, (2, 3, 8))
+    module = attention.MultiHeadAttention(2, gate=gate)
+    variables = perturbed(jax.jit(module.init)(key, x), key)
+    p = variables["params"]
+    plain = {name: value for name, value in p.items() if name != "gate"}
+    # The outputs before the last projection, by making that the identity.
+    eye = {**plain, "out": {"kernel": jnp.eye(8), "bias": jnp.zeros(8)}}
+    y = run(attention.MultiHeadAttention(2), {"params": eye}, x)
+    gates = jax.nn.sigmoid(x @ p["gate"]["kernel"] + p["gate"]["bias"][None, None])
+    gates = jnp.repeat(gates, 4, axis=-1) if gate == "head" else gates
+    want = (y * gates) @ p["out"]["kernel"] + p["out"]["bias"][None, None]
+    np.testing.assert_allclose(run(module, variables, x), want, atol=1e-5)
+
+
+def test_gate_bias_says_how_much_passes_at_first(key):
+    module = attention.MultiHeadAttention(2, gate="head", gate_bias=-1.0)
+    params = jax.jit(module.init)(key, jnp.ones((2, 3, 8)))["params"]
+    np.testing.assert_array_equal(params["gate"]["bias"], [-1, -1])
+
+
+def test_norm_over_all_heads_differs_from_each(key):
+    x = jax.random.normal(key, (2, 3, 8))
+    norm = functools.partial(normalization.RMSNorm, epsilon=1e-5)
+    module = attention.MultiHeadAttention(2, normalize_qk="all", qk_norm=norm)
+    variables = perturbed(jax.jit(module.init)(key, x), key)
+    p = variables["params"]
+    assert p["query_norm"]["scale"].shape == (8,)
+    heads = {
+        name: x @ p[name]["kernel"] + p[name]["bias"][None, None]
+        for name in ("query", "key", "value")
+    }
+    for name in ("query", "key"):
+        square = jnp.mean(heads[name] ** 2, axis=-1, keepdims=True)
+        heads[name] = heads[name] / jnp.sqrt(square + 1e-5) * p[f"{name}_norm"]["scale"][None, None]
+    y = jax.nn.dot_product_attention(*(h.reshape(2, 3, 2, 4) for h in heads.values()))
+    want = y.reshape(2, 3, 8) @ p["out"]["kernel"] + p["out"]["bias"][None, None]
+    np.testing.assert_allclose(run(module, variables, x), want, atol=1e-5)
+
+
+def test_scale_and_the_last_bias(key):
+    x = jax.random.normal(key, (2, 3, 8))
+    module = attention.MultiHeadAttention(2, scale=1.0, use_out_bias=False)
+    params = dict(jax.jit(module.init)(key, x)["params"])
+    assert set(params["out"]) == {"kernel"}
+    sharp = run(module, {"params": params}, x)
+    # Width 4: the default scale is 1/2, so queries twice as large do the same.
+    params["query"] = jax.tree.map(lambda v: 2 * v, params["query"])
+    plain = attention.MultiHeadAttention(2, use_out_bias=False)
+    np.testing.assert_allclose(run(plain, {"params": params}, x), sharp, atol=1e-5)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_unknown_gate_is_named(key):
+    with pytest.raises(ValueError, match="MultiHeadAttention: `gate` is 'row'; it needs 'head'"):
+        attention.MultiHeadAttention(2, gate="row").init(key, jnp.ones((2, 3, 8)))  # pyright: ignore
