@@ -11,6 +11,9 @@ Outliers, the other side of it: ``kurtosis`` and ``infinity_norm`` of activation
 ``attention_sink``, the weight that all queries give to one key, of "When Attention Sink Emerges
 in Language Models: An Empirical View" (2025).
 
+``softmax_support``, the count of weights that hold most of the mass, tells the regimes of
+attention heads in "Hopfield Networks is All You Need" (2020).
+
 Fractions and indices are float32 (or wider) whatever the input: bfloat16 cannot tell a
 sparsity of 0.999 from 1.
 """
@@ -26,6 +29,7 @@ from jaxnn.analysis.sparsity._outliers import kurtosis as kurtosis
 from jaxnn.analysis.sparsity._pq import pq_bound as pq_bound
 from jaxnn.analysis.sparsity._pq import pq_index as pq_index
 from jaxnn.analysis.sparsity._sinks import attention_sink as attention_sink
+from jaxnn.analysis.sparsity._support import softmax_support as softmax_support
 
 __all__ = [
     "activation_sparsity",
@@ -37,6 +41,7 @@ __all__ = [
     "kurtosis",
     "pq_bound",
     "pq_index",
+    "softmax_support",
     "spike_rate",
     "weight_sparsity",
 ]

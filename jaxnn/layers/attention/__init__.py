@@ -12,22 +12,86 @@ keys)`` and is True where attention is allowed. Any such function fits the ``att
 Attention Heads Do Nothing" (2023).
 ``sparse_attention`` and its mask ``sparse_pattern`` are "Generating Long Sequences with Sparse
 Transformers" (2019).
+``hopfield_attention``, ``hopfield_energy``, :class:`HopfieldPooling` and :class:`HopfieldLayer` are
+"Hopfield Networks is All You Need" (2020).
+``linear_attention`` is "Transformers are RNNs: Fast Autoregressive Transformers with Linear
+Attention" (2020), ``norm_aware_attention`` "NaLaFormer: Norm-Aware Linear Attention for
+Transformer Models" (2025), ``magnitude_aware_attention`` "Rectifying Magnitude Neglect in Linear
+Attention" (2025), all three also recurrent (:class:`RecurrentAttention`);
+``softmax_free_attention`` is "Softmax-free Linear Transformers" (2022), and
+``local_linear_attention`` "Local Linear Attention: An Optimal Interpolation of Linear and
+Softmax Attention For Test-Time Regression" (2025).
+:class:`SelectiveAttention` is "Selective Attention: Enhancing Transformer through Principled
+Context Control" (2024), :class:`CollinearAttention` "Cure the headache of Transformers via
+Collinear Constrained Attention" (2023).
+``kolmogorov_arnold_attention`` and :class:`KolmogorovArnoldAttention` are "Kolmogorov-Arnold
+Attention: Is Learnable Attention Better For Vision Transformers?" (2025).
 """
 
 from jaxnn.layers.attention._clipped import (
     clipped_softmax_attention as clipped_softmax_attention,
 )
+from jaxnn.layers.attention._collinear import CollinearAttention as CollinearAttention
+from jaxnn.layers.attention._collinear import collinear_query_key as collinear_query_key
 from jaxnn.layers.attention._dot_product import dot_product_attention as dot_product_attention
+from jaxnn.layers.attention._hopfield import HopfieldLayer as HopfieldLayer
+from jaxnn.layers.attention._hopfield import HopfieldPooling as HopfieldPooling
+from jaxnn.layers.attention._hopfield import hopfield_attention as hopfield_attention
+from jaxnn.layers.attention._hopfield import hopfield_energy as hopfield_energy
+from jaxnn.layers.attention._kolmogorov_arnold import (
+    KolmogorovArnoldAttention as KolmogorovArnoldAttention,
+)
+from jaxnn.layers.attention._kolmogorov_arnold import (
+    kolmogorov_arnold_attention as kolmogorov_arnold_attention,
+)
+from jaxnn.layers.attention._linear import LinearAttention as LinearAttention
+from jaxnn.layers.attention._linear import elu_plus_one as elu_plus_one
+from jaxnn.layers.attention._linear import linear_attention as linear_attention
+from jaxnn.layers.attention._local_linear import local_linear_attention as local_linear_attention
+from jaxnn.layers.attention._magnitude_aware import (
+    MagnitudeAwareAttention as MagnitudeAwareAttention,
+)
+from jaxnn.layers.attention._magnitude_aware import (
+    magnitude_aware_attention as magnitude_aware_attention,
+)
 from jaxnn.layers.attention._multi_head import MultiHeadAttention as MultiHeadAttention
+from jaxnn.layers.attention._norm_aware import NormAwareAttention as NormAwareAttention
+from jaxnn.layers.attention._norm_aware import norm_aware_attention as norm_aware_attention
+from jaxnn.layers.attention._recurrent import RecurrentAttention as RecurrentAttention
+from jaxnn.layers.attention._selective import SelectiveAttention as SelectiveAttention
+from jaxnn.layers.attention._selective import selective_temperature as selective_temperature
 from jaxnn.layers.attention._sigmoid import sigmoid_attention as sigmoid_attention
+from jaxnn.layers.attention._softmax_free import newton_inverse as newton_inverse
+from jaxnn.layers.attention._softmax_free import softmax_free_attention as softmax_free_attention
 from jaxnn.layers.attention._sparse import sparse_attention as sparse_attention
 from jaxnn.layers.attention._sparse import sparse_pattern as sparse_pattern
 
 __all__ = [
+    "CollinearAttention",
+    "HopfieldLayer",
+    "HopfieldPooling",
+    "KolmogorovArnoldAttention",
+    "LinearAttention",
+    "MagnitudeAwareAttention",
     "MultiHeadAttention",
+    "NormAwareAttention",
+    "RecurrentAttention",
+    "SelectiveAttention",
     "clipped_softmax_attention",
+    "collinear_query_key",
     "dot_product_attention",
+    "elu_plus_one",
+    "hopfield_attention",
+    "hopfield_energy",
+    "kolmogorov_arnold_attention",
+    "linear_attention",
+    "local_linear_attention",
+    "magnitude_aware_attention",
+    "newton_inverse",
+    "norm_aware_attention",
+    "selective_temperature",
     "sigmoid_attention",
+    "softmax_free_attention",
     "sparse_attention",
     "sparse_pattern",
 ]

@@ -57,9 +57,9 @@ def sparse_attention(
 ) -> Output:
     r"""Attend with softmax weights to the keys of a fixed sparse pattern.
 
-    The pairs are those of :func:`sparse_pattern`; the work is n (2 l + n / l) for ``"strided"``
-    and n (l + c n / l) for ``"fixed"``, and no larger array is made. The length need not be a
-    multiple of the stride.
+    The pairs are those of :func:`sparse_pattern`. The logits made are n (2 l + n / l) for
+    ``"strided"`` (3 l if not causal) and n (l + c n / l) for ``"fixed"``, never n². The length
+    need not be a multiple of the stride.
 
     The three ways of the paper to combine the parts: one ``part`` in each block of a network,
     in turns; both in one softmax, ``"union"``; or one in each half of the ``"heads"``. Under
@@ -117,7 +117,7 @@ def sparse_attention(
         _related, stride=stride, pattern=pattern, summary=summary, is_causal=is_causal
     )
 
-    def attend(part, query, key, value, mask, bias, dropout_key):
+    def attend(part, arrays, dropout_key):
         # In one softmax each pair counts once: the distant part leaves out the local one.
         pairs = {"union": ("local", "rest")}.get(part, (part,))
         keys = (None, None) if dropout_key is None else jax.random.split(dropout_key)
@@ -126,18 +126,18 @@ def sparse_attention(
             layout = _layout(name, stride, pattern, summary, is_causal)
             related = functools.partial(rule, part=name)
             drop = functools.partial(drop_weights, rate=dropout_rate, key=drop_key)
-            sums.append(_sums(layout, related, query, key, value, mask, bias, scale, drop))
+            sums.append(_sums(layout, related, arrays, scale, drop))
         return _merge(sums).astype(value.dtype)
 
     if part != "heads":
-        return attend(part, query, key, value, mask, bias, dropout_key)
+        return attend(part, (query, key, value, mask, bias), dropout_key)
     key_heads = key.shape[-2]
     fits = heads % 2 == 0 and (key_heads == 1 or key_heads % 2 == 0)
     require(fits, where, "part", part, f"heads in two halves, not {heads} of {key_heads} keys")
     halves = zip(*(_halves(x) for x in (query, key, value, mask, bias)), strict=True)
     keys = (None, None) if dropout_key is None else jax.random.split(dropout_key)
     outputs = [
-        attend(name, *half, drop_key)
+        attend(name, half, drop_key)
         for name, half, drop_key in zip(("local", "distant"), halves, keys, strict=True)
     ]
     return jnp.concatenate(outputs, axis=-2)
@@ -295,8 +295,9 @@ def _windows(x, stride, is_causal):
     return jnp.concatenate(near, axis=-3)
 
 
-def _sums(layout, related, query, key, value, mask, bias, scale, drop):
+def _sums(layout, related, arrays, scale, drop):
     """Give the largest logit of each query, and the sums of its weights and weighted values."""
+    query, key, value, mask, bias = arrays
     n = query.shape[-3]
     # Counted from 1, so that the zeros of the gaps are told apart.
     steps = jnp.arange(1, n + 1)[:, None, None]
