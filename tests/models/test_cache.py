@@ -7,15 +7,36 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnn.layers.attention import MultiHeadAttention, sigmoid_attention
+from jaxnn.layers.attention import (
+    CollinearAttention,
+    LinearAttention,
+    MultiHeadAttention,
+    SelectiveAttention,
+    sigmoid_attention,
+)
 from jaxnn.layers.position import PositionEmbedding, alibi_bias, alibi_slopes
-from jaxnn.models import Transformer
+from jaxnn.models import Transformer, TransformerBlock
+from tests.models.test_transformer import perturbed
 
 VOCABULARY, TIME = 11, 6
 ROTARY = {"num_key_value_heads": 1}
 # A sigmoid counts its keys, unless told a number.
 SIGMOID = {"attention": functools.partial(sigmoid_attention, logit_bias=-1.0)}
 LEARNED = {"rotary": None, "position": functools.partial(PositionEmbedding, 9)}
+
+
+WINDOW = {
+    "block": functools.partial(
+        TransformerBlock, 2, mixer=functools.partial(MultiHeadAttention, window=3)
+    )
+}
+SELECTIVE = {
+    "block": functools.partial(
+        TransformerBlock, 2, mixer=functools.partial(SelectiveAttention, share_heads=False)
+    )
+}
+COLLINEAR = {"block": functools.partial(TransformerBlock, 2, mixer=CollinearAttention)}
+LINEAR = {"attention": LinearAttention()}
 
 
 def alibi(query_positions, key_positions):
@@ -28,7 +49,7 @@ ALIBI = {"rotary": None, "position_bias": alibi}
 def network(**options):
     model = Transformer(VOCABULARY, features=8, depth=2, num_heads=2, **options)
     tokens = jax.random.randint(jax.random.key(1), (2, TIME), 0, VOCABULARY)
-    variables = jax.jit(model.init)(jax.random.key(0), tokens)
+    variables = perturbed(jax.jit(model.init)(jax.random.key(0), tokens), jax.random.key(2))
     return model, variables, tokens
 
 
@@ -52,8 +73,18 @@ def in_pieces(model, variables, tokens, sizes, room, valid=None):
 
 @pytest.mark.parametrize(
     "options",
-    [ROTARY, SIGMOID, LEARNED, ALIBI, {"scan": True}],
-    ids=["rotary", "sigmoid", "learned", "alibi", "scan"],
+    [ROTARY, SIGMOID, LEARNED, ALIBI, {"scan": True}, WINDOW, SELECTIVE, COLLINEAR, LINEAR],
+    ids=[
+        "rotary",
+        "sigmoid",
+        "learned",
+        "alibi",
+        "scan",
+        "window",
+        "selective",
+        "collinear",
+        "linear",
+    ],
 )
 def test_pieces_equal_the_whole(options):
     model, variables, tokens = network(**options)

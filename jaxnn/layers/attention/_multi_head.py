@@ -113,15 +113,16 @@ class MultiHeadAttention(nn.Module):
         With a cache, ``mask`` is that of the keys of ``x``, ``(*batch, 1, 1, queries)``, and is
         remembered with them; ``bias`` covers all keys the cache has room for.
         """
-        where = "MultiHeadAttention"
+        where = type(self).__name__
         require_array(where, x=x)
         require_rank(where, "x", x, 2, "(*batch, time, features)")
         width, key_heads = self._widths(where, x)
         caching = self.is_mutable_collection("cache") and not self.is_initializing()
-        query = self._project("query", x, self.num_heads, width)
         steps = jnp.arange(x.shape[-2]) if positions is None else positions
+        query = self._project("query", x, self.num_heads, width)
         if self.normalize_qk:
             query = self._normalize("query_norm", query)
+        query = self._prepare("query", query, x, steps)
         if self.rotary is not None:
             query = self.rotary(query, steps)
         if context is None and self.has_variable("cache", "context_key"):
@@ -139,11 +140,13 @@ class MultiHeadAttention(nn.Module):
             )
             key = self._project("key", source, key_heads, width)
             value = self._project("value", source, key_heads, width)
+            places = steps if context is None else jnp.arange(source.shape[-2])
             if self.normalize_qk:
                 key = self._normalize("key_norm", key)
+            key = self._prepare("key", key, source, places)
+            value = self._prepare("value", value, source, places)
             if self.rotary is not None:
-                own = context is None
-                key = self.rotary(key, steps if own else jnp.arange(source.shape[-2]))
+                key = self.rotary(key, places)
             if caching and context is not None:
                 self.put_variable("cache", "context_key", key)
                 self.put_variable("cache", "context_value", value)
@@ -199,7 +202,7 @@ class MultiHeadAttention(nn.Module):
 
     def _read_on(self, query, key, value, options):
         """Attend to what the cache holds and to these keys, and put them there."""
-        where = "MultiHeadAttention"
+        where = type(self).__name__
         *batch, steps, key_heads, width = key.shape
         mask = options["mask"]
         if mask is not None:
@@ -252,6 +255,13 @@ class MultiHeadAttention(nn.Module):
     def _project(self, name: str, x: jax.Array, heads: int, width: int) -> jax.Array:
         y = self._dense(heads * width, name)(x)
         return y.reshape(*x.shape[:-1], heads, width)
+
+    def _prepare(
+        self, name: str, heads: jax.Array, x: jax.Array, positions: jax.Array
+    ) -> jax.Array:
+        """Change ``query``, ``key`` or ``value``, made of ``x``; for classes derived from this."""
+        del name, x, positions
+        return heads
 
     def _normalize(self, name: str, x: jax.Array) -> jax.Array:
         norm: Any = self.qk_norm(name=name, dtype=self.dtype, param_dtype=self.param_dtype)
