@@ -127,9 +127,9 @@ def hopfield_attention(
     Example:
       >>> stored = jnp.array([[[1.0, 1.0]], [[1.0, -1.0]]])
       >>> state = jnp.array([[[0.9, 0.2]]])
-      >>> print(hopfield_attention(state, stored, stored, scale=8.0).round(2))
-      [[[1.   0.92]]]
-      >>> print(hopfield_attention(state, stored, stored, scale=8.0, steps=2).round(2))
+      >>> print(hopfield_attention(state, stored, stored, scale=8.0).round(1))
+      [[[1.  0.9]]]
+      >>> print(hopfield_attention(state, stored, stored, scale=8.0, steps=2).round(1))
       [[[1. 1.]]]
     """
     where = "hopfield_attention"

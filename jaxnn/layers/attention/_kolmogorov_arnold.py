@@ -139,7 +139,7 @@ def kolmogorov_arnold_attention(
     """
     where = "kolmogorov_arnold_attention"
     check_attention(where, query, key, value, mask, bias, scale, dropout_rate, dropout_key)
-    _check_operator(where, query.shape[-2], key.shape[-3], coefficients, projection)
+    _check_operator(where, query.shape[-2], key, coefficients, projection)
     functions = coefficients.shape[1]
     if basis is None:
         needs = "an even number of functions, as many cosines as sines"
@@ -152,7 +152,7 @@ def kolmogorov_arnold_attention(
     return (output, weights.astype(query.dtype)) if return_weights else output
 
 
-def _check_operator(where, heads, keys, coefficients, projection):
+def _check_operator(where, heads, key, coefficients, projection):
     require_array(where, coefficients=coefficients, projection=projection)
     require(
         coefficients.ndim == 4 and coefficients.shape[0] in (1, heads),
@@ -163,11 +163,11 @@ def _check_operator(where, heads, keys, coefficients, projection):
     )
     operators, _, places, rank = coefficients.shape
     require(
-        keys == places,
+        key.shape[-3] == places,
         where,
         "key",
-        f"an array of {keys} positions",
-        f"the {places} that the operator in `coefficients` is for",
+        key,
+        f"{places} positions, which the operator in `coefficients` is for",
     )
     shape = (operators, rank, places)
     require(projection.shape == shape, where, "projection", projection, f"shape {shape}")
@@ -275,7 +275,8 @@ class KolmogorovArnoldAttention(nn.Module):
         require_count(where, keys=self.keys, rank=self.rank, terms=self.terms)
         require_array(where, query=query)
         heads = query.shape[-2]
-        require(self.num_heads in (None, heads), where, "num_heads", self.num_heads, f"{heads}")
+        fits = self.num_heads in (None, heads)
+        require(fits, where, "num_heads", self.num_heads, f"the {heads} heads of `query`")
         if self.basis is None:
             functions = 2 * self.terms
         else:
