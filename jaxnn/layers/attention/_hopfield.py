@@ -126,11 +126,11 @@ def hopfield_attention(
 
     Example:
       >>> stored = jnp.array([[[1.0, 1.0]], [[1.0, -1.0]]])
-      >>> state = jnp.array([[[0.9, 0.2]]])
-      >>> print(hopfield_attention(state, stored, stored, scale=8.0).round(1))
-      [[[1.  0.9]]]
-      >>> print(hopfield_attention(state, stored, stored, scale=8.0, steps=2).round(1))
-      [[[1. 1.]]]
+      >>> state = jnp.array([[[0.9, 0.25]]])
+      >>> hopfield_attention(state, stored, stored, scale=8.0)[0, 0, 1].item() > 0.96
+      True
+      >>> hopfield_attention(state, stored, stored, scale=8.0, steps=2)[0, 0, 1].item() > 0.9999
+      True
     """
     where = "hopfield_attention"
     check_attention(where, query, key, value, mask, bias, scale, dropout_rate, dropout_key)
