@@ -7,6 +7,8 @@ keys)`` and is True where attention is allowed. Any such function fits the ``att
 
 ``dot_product_attention`` is "Attention Is All You Need" (2017), with the shared keys of
 "GQA: Training Generalized Multi-Query Transformer Models from Multi-Head Checkpoints" (2023);
+``blockwise_attention`` is the same in memory linear in length, "FlashAttention: Fast and
+Memory-Efficient Exact Attention with IO-Awareness" (2022);
 ``sigmoid_attention`` is "Theory, Analysis, and Best Practices for Sigmoid Self-Attention"
 (2024). ``clipped_softmax_attention`` is "Quantizable Transformers: Removing Outliers by Helping
 Attention Heads Do Nothing" (2023).
@@ -28,6 +30,7 @@ Collinear Constrained Attention" (2023).
 Attention: Is Learnable Attention Better For Vision Transformers?" (2025).
 """
 
+from jaxnn.layers.attention._blockwise import blockwise_attention as blockwise_attention
 from jaxnn.layers.attention._clipped import (
     clipped_softmax_attention as clipped_softmax_attention,
 )
@@ -77,6 +80,7 @@ __all__ = [
     "NormAwareAttention",
     "RecurrentAttention",
     "SelectiveAttention",
+    "blockwise_attention",
     "clipped_softmax_attention",
     "collinear_query_key",
     "dot_product_attention",
