@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from jaxnn import _lazy
 
 if TYPE_CHECKING:
+    from jaxnn.models import generation as generation
+    from jaxnn.models import presets as presets
     from jaxnn.models._block import TransformerBlock as TransformerBlock
+    from jaxnn.models._gpt import GPTConfig as GPTConfig
     from jaxnn.models._kan import KAN as KAN
     from jaxnn.models._kan import KANConfig as KANConfig
     from jaxnn.models._mlp import MLP as MLP
@@ -18,16 +21,23 @@ if TYPE_CHECKING:
     from jaxnn.models._stack import TransformerStack as TransformerStack
     from jaxnn.models._stack import stack_blocks as stack_blocks
     from jaxnn.models._stack import unstack_blocks as unstack_blocks
+    from jaxnn.models._tabular import AutoInt as AutoInt
+    from jaxnn.models._tabular import FieldEmbedding as FieldEmbedding
+    from jaxnn.models._tabular import NonParametricTransformer as NonParametricTransformer
     from jaxnn.models._transformer import Transformer as Transformer
     from jaxnn.models._transformer import TransformerConfig as TransformerConfig
     from jaxnn.models._vision import VisionTransformer as VisionTransformer
     from jaxnn.models._vision import VisionTransformerConfig as VisionTransformerConfig
 
 _NAMES = {
+    "AutoInt": "_tabular",
+    "FieldEmbedding": "_tabular",
+    "GPTConfig": "_gpt",
     "KAN": "_kan",
     "KANConfig": "_kan",
     "MLP": "_mlp",
     "MLPConfig": "_mlp",
+    "NonParametricTransformer": "_tabular",
     "SpikingMLP": "_spiking",
     "SpikingMLPConfig": "_spiking",
     "Transformer": "_transformer",
@@ -41,10 +51,14 @@ _NAMES = {
 }
 
 __all__ = [
+    "AutoInt",
+    "FieldEmbedding",
+    "GPTConfig",
     "KAN",
     "KANConfig",
     "MLP",
     "MLPConfig",
+    "NonParametricTransformer",
     "SpikingMLP",
     "SpikingMLPConfig",
     "Transformer",
@@ -53,8 +67,10 @@ __all__ = [
     "TransformerStack",
     "VisionTransformer",
     "VisionTransformerConfig",
+    "generation",
+    "presets",
     "stack_blocks",
     "unstack_blocks",
 ]
 
-__getattr__, __dir__ = _lazy.attach(__name__, names=_NAMES)
+__getattr__, __dir__ = _lazy.attach(__name__, submodules=["generation", "presets"], names=_NAMES)

@@ -33,8 +33,9 @@ class Transformer(nn.Module):
     """Tokens to logits, one row for each token or, pooled, one for each sequence.
 
     Submodules are ``tokens`` (the embedding), ``position``, ``blocks_0`` ..., ``norm`` and
-    ``head``; ``types``, ``embedding_norm``, ``widen`` and ``narrow`` where fields below ask for
-    them. The vectors that ``head`` reads are sown into ``intermediates`` as ``features``.
+    ``head``; ``types``, ``embedding_norm``, ``pooler``, ``widen`` and ``narrow`` where fields
+    below ask for them. The vectors that ``head`` reads are sown into ``intermediates`` as
+    ``features``.
 
     A causal transformer can read a sequence in pieces while the collection ``cache`` is mutable:
     see :class:`~jaxnn.layers.attention.MultiHeadAttention`.
@@ -48,6 +49,8 @@ class Transformer(nn.Module):
       is_causal: whether a token sees only itself and those before it.
       pooling: ``None`` for logits at each token, ``"mean"`` for one row from the mean of the
         sequence's vectors, ``"first"`` or ``"last"`` for one row from that vector.
+      pooler: factory of a module that maps the vectors after pooling, called as
+        ``pooler(name=..., dtype=..., param_dtype=...)``; ``None`` for none.
       block: factory of the blocks, or several, used in turn, called as ``block(name=...,
         dtype=..., param_dtype=...)``; ``None`` is :class:`TransformerBlock` with the fields
         below.
@@ -94,6 +97,7 @@ class Transformer(nn.Module):
     num_heads: int = 4
     is_causal: bool = True
     pooling: Literal["mean", "first", "last"] | None = None
+    pooler: Callable[..., nn.Module] | None = None
     block: Callable[..., nn.Module] | Sequence[Callable[..., nn.Module]] | None = None
     position: Callable[..., nn.Module] | None = None
     rotary: Callable[[jax.Array, jax.Array], jax.Array] | None = rotary_embedding
@@ -177,6 +181,9 @@ class Transformer(nn.Module):
             deterministic=deterministic,
         )
         x = pool(x, valid, self.pooling)
+        if self.pooler is not None:
+            pooler: Any = self.pooler(name="pooler", **options)
+            x = pooler(x)
         if width != self.features:
             x = self._map("narrow", width, x)
         self.sow("intermediates", "features", x)

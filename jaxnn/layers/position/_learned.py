@@ -17,16 +17,18 @@ class PositionEmbedding(nn.Module):
     """Add a trained vector to each position; the parameter is ``embedding``.
 
     Attributes:
-      length: the largest number of positions.
+      length: rows of the table.
       dtype: computation dtype; ``None`` promotes.
       param_dtype: dtype the parameters are kept in.
       embedding_init: initialiser of ``embedding``, ``(length, features)``.
+      offset: row of position 0; those before it are for nobody, as in OPT.
     """
 
     length: int
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
     embedding_init: Initializer = nn.initializers.normal(0.02)
+    offset: int = 0
 
     @nn.compact
     def __call__(
@@ -48,10 +50,9 @@ class PositionEmbedding(nn.Module):
         embedding = self.param("embedding", self.embedding_init, shape, self.param_dtype)
         x, embedding = promote_dtype(x, embedding, dtype=self.dtype)
         if positions is None:
-            require(
-                time <= self.length, where, "x", x, f"at most {self.length} time steps, `length`"
-            )
-            added = embedding[:time]
+            room = self.length - self.offset
+            require(time <= room, where, "x", x, f"at most {room} time steps, `length`")
+            added = embedding[self.offset : self.offset + time]
         else:
             require(
                 positions.shape in ((time,), (*batch, time)),
@@ -60,5 +61,5 @@ class PositionEmbedding(nn.Module):
                 positions,
                 f"shape {(time,)} or {(*batch, time)}, one per time step of `x`",
             )
-            added = jnp.take(embedding, positions, axis=0, mode="fill")
+            added = jnp.take(embedding, positions + self.offset, axis=0, mode="fill")
         return x + jnp.broadcast_to(added, x.shape)
