@@ -26,6 +26,8 @@ Softmax Attention For Test-Time Regression" (2025).
 :class:`SelectiveAttention` is "Selective Attention: Enhancing Transformer through Principled
 Context Control" (2024), :class:`CollinearAttention` "Cure the headache of Transformers via
 Collinear Constrained Attention" (2023).
+:class:`InteractingLayer` is "AutoInt: Automatic Feature Interaction Learning via Self-Attentive
+Neural Networks" (2018).
 ``kolmogorov_arnold_attention`` and :class:`KolmogorovArnoldAttention` are "Kolmogorov-Arnold
 Attention: Is Learnable Attention Better For Vision Transformers?" (2025).
 """
@@ -41,6 +43,7 @@ from jaxnn.layers.attention._hopfield import HopfieldLayer as HopfieldLayer
 from jaxnn.layers.attention._hopfield import HopfieldPooling as HopfieldPooling
 from jaxnn.layers.attention._hopfield import hopfield_attention as hopfield_attention
 from jaxnn.layers.attention._hopfield import hopfield_energy as hopfield_energy
+from jaxnn.layers.attention._interacting import InteractingLayer as InteractingLayer
 from jaxnn.layers.attention._kolmogorov_arnold import (
     KolmogorovArnoldAttention as KolmogorovArnoldAttention,
 )
@@ -73,6 +76,7 @@ __all__ = [
     "CollinearAttention",
     "HopfieldLayer",
     "HopfieldPooling",
+    "InteractingLayer",
     "KolmogorovArnoldAttention",
     "LinearAttention",
     "MagnitudeAwareAttention",

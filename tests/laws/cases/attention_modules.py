@@ -81,4 +81,17 @@ CASES = [
             ),
         ),
     ),
+    module_case(
+        f"{HOME}.InteractingLayer",
+        attention.InteractingLayer(2, 4),
+        shape=(2, 3, 8),
+        parity="tests/layers/attention/test_interacting.py",
+        rejects=(
+            Reject(
+                call=lambda: attention.InteractingLayer(3).init(jax.random.key(0), X),
+                error=ValueError,
+                match="InteractingLayer: `num_heads` is 3; it needs a divisor of the 8",
+            ),
+        ),
+    ),
 ]
