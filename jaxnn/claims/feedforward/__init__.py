@@ -1,0 +1,1 @@
+"""Claims about feed-forward networks and what takes their place."""
