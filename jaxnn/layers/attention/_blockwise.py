@@ -181,7 +181,7 @@ def _over(body, carry, count, *stacks):
         ]
         return body(carry, number, *blocks)
 
-    return lax.scan(step, carry, (jnp.arange(count), moving))
+    return lax.scan(step, carry, (jnp.arange(count, dtype=jnp.int32), moving))
 
 
 def _logits(plan, i, j, q, k, bias, mask):
