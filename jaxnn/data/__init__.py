@@ -1,6 +1,7 @@
 """Data: embedded sets, files, tasks generated from a key, and batches that stream.
 
-``load("digits")`` and its like need no download. ``load_npz`` and ``load_csv`` read files.
+``load("digits")`` and its like need no download. ``load_npz``, ``load_csv`` and ``load_text``
+read files.
 ``two_spirals``, ``teacher_student`` and ``spike_patterns`` are pure functions of a random
 key. ``grain_loader`` feeds data that do not fit on the device.
 """
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from jaxnn.data._embedded import wine as wine
     from jaxnn.data._files import load_csv as load_csv
     from jaxnn.data._files import load_npz as load_npz
+    from jaxnn.data._files import load_text as load_text
     from jaxnn.data._loader import grain_loader as grain_loader
     from jaxnn.data._synthetic import SpikePatterns as SpikePatterns
     from jaxnn.data._synthetic import Teacher as Teacher
@@ -44,6 +46,7 @@ __all__ = [
     "load",
     "load_csv",
     "load_npz",
+    "load_text",
     "spike_patterns",
     "spike_trains",
     "stdlib_text",
@@ -67,6 +70,7 @@ _HOMES = {
     "load": "_embedded",
     "load_csv": "_files",
     "load_npz": "_files",
+    "load_text": "_files",
     "spike_patterns": "_synthetic",
     "spike_trains": "_synthetic",
     "stdlib_text": "_embedded",

@@ -244,6 +244,45 @@ def load_csv(
     return dataset
 
 
+def load_text(path: str | PathLike[str], *, test_fraction: float = 0.1) -> Dataset:
+    """Load a file as bytes, to predict the next one.
+
+    Args:
+      path: the file, of any kind.
+      test_fraction: share of the bytes to test on, those at the end.
+
+    Returns:
+      The two parts; x and y are views of one uint8 array, y one byte further than x;
+      :func:`windows` cuts them into rows.
+
+    Raises:
+      ValueError: the file is missing, a directory or cannot be read, or a part would have fewer
+        than two bytes.
+    """
+    where = f"load_text({str(path)!r})"
+    if not 0 < test_fraction < 1:
+        raise ValueError(f"{where}: `test_fraction` is {test_fraction}; it needs to be in (0, 1).")
+    _require_file(where, Path(path))
+    try:
+        text = np.frombuffer(Path(path).read_bytes(), np.uint8)
+    except OSError as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{where}: the file cannot be read ({reason}).") from None
+    num_train = len(text) - round(test_fraction * len(text))
+    if min(num_train, len(text) - num_train) < 2:
+        raise ValueError(
+            f"{where}: {len(text)} bytes are too few to train and to test on; it needs two in "
+            "each part."
+        )
+    parts = text[:num_train], text[num_train:]
+    return Dataset(
+        *(Split(part[:-1], part[1:]) for part in parts),
+        task="classification",
+        num_classes=256,
+        name=Path(path).stem,
+    )
+
+
 def _read_csv(where: str, path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     """Read the header, the rows, and the line of the file that each row ends on."""
     _require_file(where, path)
