@@ -1,4 +1,4 @@
-"""The command line: ``jaxnn demo | train | evaluate | analyze | claims | bench``.
+"""The command line: ``jaxnn demo | train | evaluate | analyze | generate | claims | bench``.
 
 Exit codes: 0 done; 1 the work was done and the answer is no (a claim fails); 2 the command
 could not be carried out as asked, nothing was written; 130 and 143 stopped by Ctrl-C or
@@ -20,9 +20,10 @@ Neural networks as pure functions in JAX.
 
 commands:
   demo              train four networks on handwritten digits, analyse them, write a report
-  train MODEL DATA  train a network on built-in data or your own .npz or .csv
+  train MODEL DATA  train a network on built-in data or your own .npz, .csv or text
   evaluate RUN      score a trained run on all its examples
   analyze RUN       attribution, sparsity and pictures of a run, as an HTML report
+  generate RUN      let a trained gpt write
   claims            list the papers' claims, or run them
   bench             time ours beside others on the same work
 
@@ -70,11 +71,12 @@ def _commands(command: str) -> Callable[[Sequence[str]], int]:
         "train": _run_train,
         "evaluate": _run_evaluate,
         "analyze": _run_analyze,
+        "generate": _run_generate,
         "claims": _run_claims,
         "bench": _run_bench,
     }.get(command)
     if found is None:
-        known = "demo, train, evaluate, analyze, claims, bench"
+        known = "demo, train, evaluate, analyze, generate, claims, bench"
         print(f"jaxnn: unknown command {command!r}; the commands are {known}", file=sys.stderr)
         raise SystemExit(2)
     return found
@@ -102,6 +104,12 @@ def _run_analyze(argv: Sequence[str]) -> int:
     from jaxnn.cli._analyze import AnalyzeOptions, analyze_command
 
     return analyze_command(parse(AnalyzeOptions, argv, prog="jaxnn analyze"))
+
+
+def _run_generate(argv: Sequence[str]) -> int:
+    from jaxnn.cli._generate import GenerateOptions, generate_command
+
+    return generate_command(parse(GenerateOptions, argv, prog="jaxnn generate"))
 
 
 def _run_claims(argv: Sequence[str]) -> int:

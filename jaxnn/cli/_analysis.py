@@ -6,6 +6,7 @@ model and looks inside, one explains; both take the variables as arguments.
 """
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -31,6 +32,7 @@ from jaxnn.cli._analysis_parts import entry, once
 from jaxnn.data import Dataset
 
 EXAMPLES = 128  # looked into
+WINDOWS = 8  # of a text, each of which has as many examples as bytes
 
 
 def analyze_model(
@@ -45,7 +47,8 @@ def analyze_model(
     """Measure and draw a trained model on its test examples.
 
     Args:
-      model: takes ``(batch, ...)``, gives ``(batch, outputs)``.
+      model: takes ``(batch, ...)``, gives ``(batch, outputs)``, or ``(batch, time, outputs)``
+        where the data have a target at each place of a text.
       variables: its variables, trained.
       dataset: the data it was trained on; only the test part is looked at, and the mean of the
         training part where an explanation needs a reference.
@@ -63,7 +66,8 @@ def analyze_model(
 
     tell("predicting")
     outputs = _predict(model, variables, x)
-    chosen = _choose(dataset, EXAMPLES)
+    text = dataset.task == "classification" and np.ndim(dataset.test.y) > 1
+    chosen = np.arange(min(WINDOWS, len(x))) if text else _choose(dataset, EXAMPLES)
     explainable = jnp.issubdtype(x.dtype, jnp.floating)
     with ThreadPoolExecutor(1) as pool:
         # The explanations are compiled while the model is looked into and figures are drawn.
@@ -74,12 +78,13 @@ def analyze_model(
             else None
         )
         figures += _learning(history or ())
-        figures += _performance(dataset, outputs, measures)
+        perform = _writing if text else _performance
+        figures += perform(dataset, outputs, measures)
         tell("looking inside")
         named, edges = look_inside(model, variables, x[chosen])
         inside = draw_sparsity(variables, named, measures)
         inside += draw_spikes(dataset, named, chosen, measures)
-        inside += draw_attention(named, measures)
+        inside += draw_attention(named, measures, text=text)
         inside += draw_kan(dataset, edges, measures)
         if explanation is not None:
             tell("drawing explanations")
@@ -100,7 +105,8 @@ def _predict(model: nn.Module, variables: Mapping[str, Any], x: np.ndarray) -> n
         return jax.lax.map(functools.partial(model.apply, variables), x)
 
     outputs = program(variables, padded.reshape(chunks, size, *x.shape[1:]))
-    return np.asarray(outputs, np.float32).reshape(chunks * size, -1)[:count]
+    inner = outputs.shape[2:] if np.ndim(x) == 2 and outputs.ndim == 4 else (-1,)
+    return np.asarray(outputs, np.float32).reshape(chunks * size, *inner)[:count]
 
 
 def _choose(dataset: Dataset, count: int) -> np.ndarray:
@@ -126,6 +132,35 @@ def _learning(history: Sequence[Mapping[str, float]]) -> list[FigureEntry]:
             "from, the dashed one on examples it never sees. Both should move together; where "
             "the dashed line turns back, the model has begun to learn its examples by heart. "
             "Training with dropout or other noise makes the solid line look worse than it is.",
+        )
+    ]
+
+
+def _writing(dataset: Dataset, outputs: np.ndarray, measures: dict[str, Any]) -> list[FigureEntry]:
+    """Measure guesses of the next byte, by how much was read before it."""
+    y = np.asarray(dataset.test.y, np.int64)
+    top = outputs.max(-1, keepdims=True)
+    log_total = np.log(np.exp(outputs - top).sum(-1)) + top[..., 0]
+    own = np.take_along_axis(outputs, y[..., None], -1)[..., 0]
+    bits = ((log_total - own) / math.log(2)).mean(0)
+    measures["test_accuracy"] = float((outputs.argmax(-1) == y).mean())
+    measures["test_bits_per_byte"] = float(bits.mean())
+    half = len(bits) // 2
+    late = f"; in the later half of a window {bits[half:].mean():.2f} on average" if half else ""
+    figure = visualization.compare_curves(
+        {"test": (np.arange(1, len(bits) + 1), bits)},
+        ylabel="",
+        xlabel="bytes read before the guess",
+        percent=False,
+        small=True,
+    )
+    return [
+        entry(
+            figure,
+            "What reading on is worth",
+            "How many bits the model is short of knowing the next byte, by how many bytes it has "
+            "read: 8 for one who knows nothing, 1 for a choice between two. The line falls as "
+            f"long as more text helps. The first guess costs {bits[0]:.2f} bits{late}.",
         )
     ]
 

@@ -60,6 +60,14 @@ class Label:
 LABELS = {
     "test_accuracy": Label("test accuracy", "test accuracy", share=True),
     "accuracy": Label("test accuracy", "test accuracy", share=True),
+    "test_loss": Label("test loss", "test loss"),
+    "test_bits_per_byte": Label(
+        "test bits a byte",
+        "bits a byte",
+        "How many bits it takes, on average, to tell the model the next byte of a text it has "
+        "never seen: 8 for one that knows nothing.",
+        summary=True,
+    ),
     "test_error": Label("mean absolute test error", "test error"),
     "test_absolute_error": Label("mean absolute test error", "test error"),
     "test_squared_error": Label("mean squared test error", "squared error"),
@@ -125,6 +133,7 @@ LABELS = {
         "evenness",
         share=True,
     ),
+    "attention_sink": Label("attention on the first byte", "on the first byte", share=True),
     "kan_edges_for_90_percent": Label(
         "edges that make 90 % of the strength", "edges for 90 %", share=True
     ),

@@ -39,11 +39,11 @@ def analyze_command(options: AnalyzeOptions) -> int:
     analysis = analyze_model(
         loaded.network,
         loaded.state.evaluation_variables,
-        loaded.task.dataset,
+        loaded.task.scored,
         key=jax.random.key(options.seed),
         history=loaded.history,
     )
-    test = train.evaluate(loaded.state, loaded.task.dataset.test, loaded.task.metrics)
+    test = train.evaluate(loaded.state, loaded.task.scored.test, loaded.task.metrics)
     entry = report_entry(
         loaded.run,
         loaded.model_name,

@@ -19,6 +19,9 @@ from jaxnn.cli._session import machine, use_compilation_cache
 from jaxnn.cli._train import Keeping, Result, StopSignals, TrainOptions, run_training
 from jaxnn.train._runs import write_text
 
+# Those that can be shown pictures.
+READERS = [name for name, model in MODELS.items() if not model.text]
+
 
 @dataclasses.dataclass(frozen=True)
 class DemoOptions:
@@ -28,7 +31,7 @@ class DemoOptions:
     """Seed of everything random."""
     output: Path = Path("runs/demo")
     """Folder of the runs, the report and the summary; an older one is set aside, not lost."""
-    models: tuple[str, ...] = tuple(MODELS)
+    models: tuple[str, ...] = tuple(READERS)
     """Which models to train."""
     json: bool = False
     """Print the summary as JSON instead of a table."""
@@ -37,9 +40,9 @@ class DemoOptions:
 def demo(options: DemoOptions) -> int:
     """Carry out ``jaxnn demo``."""
     use_compilation_cache()
-    unknown = [name for name in options.models if name not in MODELS]
+    unknown = [name for name in options.models if name not in READERS]
     if unknown or not options.models:
-        raise UsageError(f"--models needs some of {', '.join(MODELS)}; got {unknown or 'none'}")
+        raise UsageError(f"--models needs some of {', '.join(READERS)}; got {unknown or 'none'}")
     started = time.perf_counter()
     moved = _set_aside(options.output)
     if moved is not None:

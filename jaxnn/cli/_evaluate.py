@@ -12,12 +12,12 @@ from jaxnn import train
 from jaxnn.cli._models import Training, find_model
 from jaxnn.cli._parse import UsageError
 from jaxnn.cli._session import use_compilation_cache
-from jaxnn.cli._tasks import Task, reload_task
+from jaxnn.cli._tasks import Task, blank_text, reload_task
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateOptions:
-    """Score a trained run on all its training and test examples."""
+    """Score a trained run on its training and test examples: all, or 512 windows of a text."""
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """The run's folder, or its name in the folder of runs."""
@@ -39,8 +39,14 @@ class Loaded:
     history: list[dict[str, float]]
 
 
-def load_run(name: str, runs: Path) -> Loaded:
+def load_run(name: str, runs: Path, *, text_only: bool = False) -> Loaded:
     """Read a run back from its config and newest intact checkpoint.
+
+    Args:
+      name: its folder, or its name in the folder of runs.
+      runs: the folder of runs.
+      text_only: whether it must be a model that writes; its data are then not read, which may
+        be gone, and ``task`` holds blanks.
 
     Raises:
       UsageError: there is no such run, it has no checkpoint, or its files cannot be used.
@@ -55,9 +61,18 @@ def load_run(name: str, runs: Path) -> Loaded:
     try:
         model_name = run.config["model"]
         model = find_model(model_name)
+        if text_only and not model.text:
+            raise UsageError(
+                f"run {folder} holds a {model.title}, which writes no text; "
+                "`jaxnn train gpt` trains one that does"
+            )
         config = model.config(**_tuples(run.config["model_options"]))
         training = Training(**run.config["training"])
-        task = reload_task(run.config["data"])
+        if text_only:
+            task = blank_text(run.config["data"], config.context, training.batch_size)
+        else:
+            context = config.context if model.text else None
+            task = reload_task(run.config["data"], context=context)
     except (KeyError, TypeError) as error:
         raise UsageError(f"{folder / 'config.json'} is not a run's config: {error}") from None
     network, state = build(config, training, task)
@@ -75,7 +90,7 @@ def evaluate_command(options: EvaluateOptions) -> int:
     """Carry out ``jaxnn evaluate``."""
     use_compilation_cache()
     loaded = load_run(options.run, options.runs)
-    dataset = loaded.task.dataset
+    dataset = loaded.task.scored
     figures = {
         split: train.evaluate(loaded.state, getattr(dataset, split), loaded.task.metrics)
         for split in ("train", "test")

@@ -48,11 +48,13 @@ class Model:
       title: its name as people say it.
       config: the dataclass of its options.
       recipe: how it is trained unless told otherwise.
+      text: whether it reads windows of a text, as long as its option ``context``, and writes.
     """
 
     title: str
     config: type
     recipe: Training
+    text: bool = False
 
 
 MODELS = {
@@ -72,6 +74,12 @@ MODELS = {
         Training(steps=800, learning_rate=5e-3, weight_decay=1e-3),
     ),
     "kan": Model("KAN", models.KANConfig, Training(steps=800, learning_rate=3e-3)),
+    "gpt": Model(
+        "GPT",
+        models.GPTConfig,
+        Training(steps=600, batch_size=32, learning_rate=4e-3, weight_decay=0.1),
+        text=True,
+    ),
 }
 
 
@@ -93,12 +101,14 @@ def make_optimizer(options: Training) -> optax.GradientTransformation:
     )
 
 
-def make_state(network: nn.Module, options: Training, input_shape: tuple[int, ...]) -> Any:
+def make_state(
+    network: nn.Module, options: Training, input_shape: tuple[int, ...], *, tokens: bool = False
+) -> Any:
     """Initialise a run's state, the same for the same seed."""
     return train.create_state(
         network,
         make_optimizer(options),
-        jnp.zeros((1, *input_shape), jnp.float32),
+        jnp.zeros((1, *input_shape), jnp.int32 if tokens else jnp.float32),
         key=jax.random.key(options.seed),
         ema_decay=options.ema_decay or None,
     )

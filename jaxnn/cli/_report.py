@@ -73,6 +73,10 @@ ABOUT = {
         "A vision transformer: the image is cut into patches, and each patch decides by "
         "attention which of the others to listen to, several times over."
     ),
+    "GPT": (
+        "A causal transformer over bytes: each byte of a text is guessed from those before it, "
+        "which it listens to by attention. Guessing on, it writes."
+    ),
     "Transformer": (
         "A transformer: each position of the sequence decides by attention which of the others "
         "to listen to, several times over."

@@ -117,7 +117,8 @@ def parse_train(argv: Sequence[str]) -> tuple[str, TrainOptions]:
             "usage: jaxnn train MODEL DATA [options]\n\nTrain a network, saving checkpoints, "
             f"metrics and options in runs/NAME.\n\nmodels:\n{names}\n\n"
             "DATA is digits, breast-cancer, wine, diabetes, a .npz with x_train, y_train, "
-            "x_test, y_test,\nor a .csv with --target COLUMN. Each model's options: "
+            "x_test, y_test,\nor a .csv with --target COLUMN; for gpt it is stdlib-text or a "
+            "file of text.\nEach model's options: "
             "jaxnn train MODEL --help"
         )
         raise SystemExit(0 if argv else 2)
@@ -134,7 +135,7 @@ def parse_train(argv: Sequence[str]) -> tuple[str, TrainOptions]:
 
         Args:
             data: digits, breast-cancer, wine or diabetes; or a file: .npz with x_train, y_train,
-                x_test and y_test, or .csv.
+                x_test and y_test, or .csv. For gpt: stdlib-text, or a file of text.
             model: the model.
             training: how to train.
             keeping: where the run is kept.
@@ -181,7 +182,8 @@ def run_training(
       UsageError: something about the options, the data or the folder is wrong; nothing was
         written.
     """
-    task = load_task(options.data, target=options.target)
+    context = getattr(options.model, "context", None)
+    task = load_task(options.data, target=options.target, context=context)
     network, state = build(options.model, options.training, task)
     keeping = options.keeping
     config = {
@@ -248,7 +250,7 @@ def build(config: Any, training: Training, task: Task) -> tuple[nn.Module, train
             )
         if training.batch_size < 1 or not 0 <= training.ema_decay < 1:
             raise ValueError("--batch-size needs a number above 0, --ema-decay one in [0, 1)")
-        return network, make_state(network, training, task.input_shape)
+        return network, make_state(network, training, task.input_shape, tokens=task.text)
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from None
 
@@ -291,7 +293,7 @@ def _train(
             batch_size=batch_size(training, task),
             seed=training.seed,
             record_every=keeping.record_every,
-            evaluation=task.dataset.test,
+            evaluation=task.scored.test,
             evaluation_metrics=task.metrics,
             evaluate_every=keeping.evaluate_every,
             checkpoints=checkpoints,
@@ -308,7 +310,7 @@ def _train(
         network=network,
         task=task,
         history=history,
-        test=train.evaluate(state, task.dataset.test, task.metrics),
+        test=train.evaluate(state, task.scored.test, task.metrics),
         parameters=parameters,
         seconds=seconds,
         steps_per_second=_rate(history, first),

@@ -93,13 +93,22 @@ def test_a_mistake_is_one_line_and_code_2_and_nothing_is_written(runs, capsys, a
 def test_help_lists_the_commands(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("demo", "train", "evaluate", "analyze", "claims", "bench"):
+    for command in ("demo", "train", "evaluate", "analyze", "generate", "claims", "bench"):
         assert f"  {command} " in text
     assert main([]) == 2
 
 
 @pytest.mark.parametrize(
-    "argv", [["train"], ["train", "kan"], ["evaluate"], ["analyze"], ["demo"], ["claims", "run"]]
+    "argv",
+    [
+        ["train"],
+        ["train", "kan"],
+        ["evaluate"],
+        ["analyze"],
+        ["generate"],
+        ["demo"],
+        ["claims", "run"],
+    ],
 )
 def test_every_command_has_help(capsys, argv):
     assert main([*argv, "--help"]) == 0
