@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.linen.dtypes import promote_dtype
 from flax.typing import Dtype
 from jaxtyping import Array, Bool, Float
 
@@ -123,8 +124,9 @@ class NonParametricTransformer(nn.Module):
     others between the columns within each row. Training rows, with their targets, are an input
     like the rows asked about, whose targets are hidden. The order of rows does not matter.
 
-    Submodules are ``columns_0`` ... (the embedding of each), ``rows_0``, ``within_0`` ... (the
-    blocks), ``norm`` and ``heads_0`` ...; the parameter ``column`` tells columns apart.
+    Submodules are the blocks ``rows_0``, ``within_0`` ... and ``norm``. Columns of k categories
+    (0: of numbers) share the parameters ``embed_k_kernel``, ``embed_k_bias``, ``heads_k_kernel``
+    and ``heads_k_bias``, whose first axis is over them; ``column`` tells columns apart.
 
     Attributes:
       columns: number of categories of each column, targets included; 0 for a number.
@@ -178,11 +180,7 @@ class NonParametricTransformer(nn.Module):
         )
         options: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         said: dict[str, Any] = {} if deterministic is None else {"deterministic": deterministic}
-        each = []
-        for i, kinds in enumerate(self.columns):
-            entry = _encode(x[..., i], hidden[..., i], kinds)
-            each.append(Dense(self.features, name=f"columns_{i}", **options)(entry))
-        h = jnp.stack(each, axis=-2)
+        h = self._embed(x, hidden)
         init = nn.initializers.normal(0.02)
         column = self.param("column", init, (count, self.features), self.param_dtype)
         h = h + jnp.broadcast_to(column.astype(h.dtype), h.shape)
@@ -195,10 +193,44 @@ class NonParametricTransformer(nn.Module):
             within: Any = make(name=f"within_{i}")
             h = within(h, **said)
         h = LayerNorm(name="norm", **options)(h)
-        return [
-            Dense(max(kinds, 1), name=f"heads_{i}", **options)(h[..., i, :])
-            for i, kinds in enumerate(self.columns)
-        ]
+        return self._predict(h)
+
+    def _groups(self) -> dict[int, list[int]]:
+        """Give the columns of each number of categories: one product serves all of them."""
+        groups: dict[int, list[int]] = {}
+        for i, kinds in enumerate(self.columns):
+            groups.setdefault(kinds, []).append(i)
+        return groups
+
+    def _embed(self, x: jax.Array, hidden: jax.Array) -> jax.Array:
+        """Give each entry its vector, ``(*batch, rows, columns, features)``."""
+        parts, order = [], []
+        for kinds, members in self._groups().items():
+            some = jnp.array(members)
+            entries = _encode(x[..., some], hidden[..., some], kinds)
+            parts.append(self._each(f"embed_{kinds}", entries, self.features))
+            order += members
+        return jnp.take(jnp.concatenate(parts, axis=-2), jnp.argsort(jnp.array(order)), axis=-2)
+
+    def _predict(self, h: jax.Array) -> list[jax.Array]:
+        """Give each column's predictions, in order."""
+        found: dict[int, jax.Array] = {}
+        for kinds, members in self._groups().items():
+            y = self._each(f"heads_{kinds}", h[..., jnp.array(members), :], max(kinds, 1))
+            found |= {i: y[..., place, :] for place, i in enumerate(members)}
+        return [found[i] for i in range(len(self.columns))]
+
+    def _each(self, name: str, x: jax.Array, features: int) -> jax.Array:
+        """Apply to every column, the last axis but one, an affine map of its own."""
+        columns, inputs = x.shape[-2:]
+        # The axis of columns is no part of a map's fan-in.
+        init = nn.initializers.lecun_normal(batch_axis=0)
+        kernel = self.param(f"{name}_kernel", init, (columns, inputs, features), self.param_dtype)
+        zeros = nn.initializers.zeros_init()
+        bias = self.param(f"{name}_bias", zeros, (columns, features), self.param_dtype)
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        y = jnp.einsum("...ci,cif->...cf", x, kernel)
+        return y + jnp.broadcast_to(bias, y.shape)
 
 
 def _encode(values: jax.Array, hidden: jax.Array, kinds: int) -> jax.Array:
