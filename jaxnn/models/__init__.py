@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from jaxnn.models import generation as generation
     from jaxnn.models import presets as presets
     from jaxnn.models._block import TransformerBlock as TransformerBlock
+    from jaxnn.models._encoder_decoder import EncoderDecoder as EncoderDecoder
     from jaxnn.models._gpt import GPTConfig as GPTConfig
     from jaxnn.models._kan import KAN as KAN
     from jaxnn.models._kan import KANConfig as KANConfig
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "AutoInt": "_tabular",
+    "EncoderDecoder": "_encoder_decoder",
     "FieldEmbedding": "_tabular",
     "GPTConfig": "_gpt",
     "KAN": "_kan",
@@ -52,6 +54,7 @@ _NAMES = {
 
 __all__ = [
     "AutoInt",
+    "EncoderDecoder",
     "FieldEmbedding",
     "GPTConfig",
     "KAN",

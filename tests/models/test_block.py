@@ -178,6 +178,19 @@ def test_embedding_options(key):
     np.testing.assert_allclose(bare, x, atol=1e-5)
 
 
+def test_a_pooler_maps_what_the_head_reads(key):
+    model = Transformer(**TINY, pooling="first", pooler=functools.partial(feedforward.Dense, 5))
+    variables, apply = ready(model, TOKENS)
+    params = variables["params"]
+    bare = model.clone(head=False, pooler=None).apply({"params": params}, TOKENS)
+    want = bare @ params["pooler"]["kernel"] + params["pooler"]["bias"]
+    np.testing.assert_allclose(
+        apply(variables, TOKENS),
+        want @ params["head"]["kernel"] + params["head"]["bias"],
+        atol=1e-5,
+    )
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_bad_settings_are_named(key):
     x = jnp.ones((2, 3, 8))

@@ -14,6 +14,7 @@ Size", 2024); ``GPTNeoX`` ("GPT-NeoX-20B: An Open-Source Autoregressive Language
 ``Llama`` ("LLaMA: Open and Efficient Foundation Language Models", 2023); ``OLMo2`` ("2 OLMo 2
 Furious", 2024); ``OpenELM`` ("OpenELM: An Efficient Language Model Family with Open Training and
 Inference Framework", 2024); ``OPT`` ("OPT: Open Pre-trained Transformer Language Models", 2022);
+``T5`` ("Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer", 2020);
 ``ViT`` ("An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale", 2020).
 """
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from jaxnn.models.presets._openelm import OpenELM as OpenELM
     from jaxnn.models.presets._opt import OPT as OPT
     from jaxnn.models.presets._preset import Preset as Preset
+    from jaxnn.models.presets._t5 import T5 as T5
     from jaxnn.models.presets._vit import ViT as ViT
 
 _NAMES = {
@@ -45,6 +47,7 @@ _NAMES = {
     "OPT": "_opt",
     "OpenELM": "_openelm",
     "Preset": "_preset",
+    "T5": "_t5",
     "ViT": "_vit",
     "load": "_load",
     "sentence_embedding": "_bert",
@@ -60,6 +63,7 @@ __all__ = [
     "OPT",
     "OpenELM",
     "Preset",
+    "T5",
     "ViT",
     "load",
     "sentence_embedding",

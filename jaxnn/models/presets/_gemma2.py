@@ -8,7 +8,7 @@ capped; the gate is a tanh-GELU, and the tied embedding is multiplied by the roo
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,7 +35,7 @@ class Gemma2(Preset):
     """
 
     model_type: ClassVar[str] = "gemma2"
-    fixed: ClassVar = {"use_bidirectional_attention": (None, False), "rope_scaling": (None,)}
+    fixed: ClassVar = {"use_bidirectional_attention": (None, False)}
 
     vocab_size: int = 256000
     """Number of tokens."""
@@ -57,6 +57,8 @@ class Gemma2(Preset):
     """Keeps normalised zeros finite."""
     rope_theta: float = 10000.0
     """Base of the rotations' periods."""
+    rope_scaling: Mapping[str, Any] | None = None
+    """How the rotations are slowed for long texts."""
     query_pre_attn_scalar: float = 256
     """The attention logits are divided by its root."""
     sliding_window: int = 4096
@@ -89,9 +91,7 @@ class Gemma2(Preset):
 
     @classmethod
     def _translate(cls, data: dict[str, Any]) -> dict[str, Any]:
-        data = rope_fields(data)
-        rotary("Gemma2.from_json", 1.0, data["rope_scaling"])
-        return data
+        return rope_fields(data)
 
     def build(self, **overrides: Any) -> Transformer:
         """Make the model: tokens to logits; see :meth:`Preset.build` for ``overrides``."""
@@ -103,7 +103,7 @@ class Gemma2(Preset):
         mixer = {
             "qkv_features": self.num_attention_heads * self.head_dim,
             "num_key_value_heads": self.num_key_value_heads,
-            "rotary": rotary(where, self.rope_theta, None),
+            "rotary": rotary(where, self.rope_theta, self.rope_scaling),
             "attention": attention,
             "scale": self.query_pre_attn_scalar**-0.5,
             "use_bias": self.attention_bias,

@@ -6,6 +6,7 @@ each behind its own normalisation, with rotary positions on a quarter of each he
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from jaxnn.layers.feedforward import FeedForward
@@ -23,7 +24,7 @@ class GPTNeoX(Preset):
     """
 
     model_type: ClassVar[str] = "gpt_neox"
-    fixed: ClassVar = {"is_decoder": (False,), "rope_scaling": (None,)}
+    fixed: ClassVar = {"is_decoder": (False,)}
 
     vocab_size: int = 50432
     """Number of tokens."""
@@ -41,6 +42,8 @@ class GPTNeoX(Preset):
     """Share of a head's features that are turned."""
     rotary_emb_base: float = 10000.0
     """Base of the rotations' periods."""
+    rope_scaling: Mapping[str, Any] | None = None
+    """How the rotations are slowed for long texts."""
     layer_norm_eps: float = 1e-5
     """Keeps constant rows finite."""
     use_parallel_residual: bool = True
@@ -61,7 +64,6 @@ class GPTNeoX(Preset):
             data = {**data, "rotary_pct": rope.pop("partial_rotary_factor")}
             data["rope_parameters"] = rope
         data = rope_fields(data)
-        rotary("GPTNeoX.from_json", 1.0, data["rope_scaling"])
         if "rope_theta" in data:
             data["rotary_emb_base"] = data["rope_theta"]
         return data
@@ -71,7 +73,9 @@ class GPTNeoX(Preset):
         where = "GPTNeoX"
         layer_norm = functools.partial(LayerNorm, epsilon=self.layer_norm_eps)
         mixer = {
-            "rotary": rotary(where, self.rotary_emb_base, None, fraction=self.rotary_pct),
+            "rotary": rotary(
+                where, self.rotary_emb_base, self.rope_scaling, fraction=self.rotary_pct
+            ),
             "use_bias": self.attention_bias,
             "dropout_rate": self.attention_dropout,
         }

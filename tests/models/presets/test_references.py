@@ -3,6 +3,8 @@
 What that library computed lies in references/, with the files; make_references.py made them.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,6 +50,41 @@ def test_bert(tmp_path):
             # The second row begins with padding.
             np.testing.assert_allclose(got[::2], reference["pooled"][::2], atol=TOLERANCE)
     check_table(config, pooling="first")
+    check_round_trip(config, params, folder, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["t5", "t5-tied"])
+def test_t5(name, tmp_path):
+    folder = FOLDER / name
+    model, params, config = presets.load(folder)
+    reference = load_file(folder / "reference.safetensors")
+    tokens, targets = jnp.asarray(reference["tokens"]), jnp.asarray(reference["targets"])
+    valid, variables = jnp.asarray(VALID), {"params": params}
+    got = jax.jit(model.apply)(variables, tokens, targets, valid=valid)
+    np.testing.assert_allclose(got, reference["logits"], atol=TOLERANCE)
+    assert np.std(reference["logits"]) > 0.1
+
+    def decode(variables, cache, token, context):
+        return model.apply(
+            {**variables, **cache},
+            token,
+            context,
+            context_valid=valid,
+            method="decode",
+            mutable=["cache"],
+        )
+
+    encode = functools.partial(model.apply, method="encode")
+    context = jax.jit(encode)(variables, tokens, valid=valid)
+    _, cache = jax.eval_shape(decode, variables, {}, targets, context)
+    cache = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), cache)
+    rows, step = [], jax.jit(decode)
+    for t in range(targets.shape[1]):
+        # The first step reads the context, and the others what it left.
+        y, cache = step(variables, cache, targets[:, t : t + 1], context if t == 0 else None)
+        rows.append(y)
+    np.testing.assert_allclose(jnp.concatenate(rows, 1), reference["logits"], atol=TOLERANCE)
+    check_table(config, tokens, targets)
     check_round_trip(config, params, folder, tmp_path)
 
 
