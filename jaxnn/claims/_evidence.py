@@ -10,12 +10,11 @@ measured value that is not finite is null.
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, NotRequired, TypedDict
 
+from jaxnn._files import write_text
 from jaxnn.claims._claim import Check, Claim, Relation
 
 State = Literal["holds", "fails", "unrun"]
@@ -135,23 +134,8 @@ def write_evidence(path: Path, rows: Iterable[Evidence]) -> None:
         for row in sorted(rows, key=lambda row: row["name"])
     ]
     text = json.dumps({"claims": ordered}, indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, text + "\n")
+    write_text(path, text + "\n")
 
 
 def _kept(check: CheckEvidence) -> dict:
     return {field: value for field, value in check.items() if field != "tolerance"}
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write beside the file and rename over it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)  # mkstemp's files are private; this one is not
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

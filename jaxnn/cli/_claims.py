@@ -14,7 +14,8 @@ import tyro
 
 import jaxnn
 from jaxnn import claims
-from jaxnn.claims._evidence import Evidence, write_atomically
+from jaxnn._files import write_text
+from jaxnn.claims._evidence import Evidence
 from jaxnn.claims._registry import HOME, Registry, find_claims, require_names
 from jaxnn.claims._render import tally, text_list, with_count
 
@@ -142,7 +143,7 @@ def claims_render(options: ClaimsRenderOptions, *, package: str = HOME) -> int:
         if options.check:
             print(f"{name} is not what `jaxnn claims render` writes.")
         else:
-            write_atomically(path, wanted[path])
+            write_text(path, wanted[path])
             print(f"wrote {name}")
     return 1 if options.check and stale else 0
 

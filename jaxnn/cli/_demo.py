@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from jaxnn._files import write_text
 from jaxnn.cli import _report
 from jaxnn.cli._analysis import ModelAnalysis, analyze_model
 from jaxnn.cli._analysis_parts import LABELS, Label
@@ -17,7 +18,6 @@ from jaxnn.cli._models import MODELS
 from jaxnn.cli._parse import UsageError
 from jaxnn.cli._session import machine, use_compilation_cache
 from jaxnn.cli._train import Keeping, Result, StopSignals, TrainOptions, run_training
-from jaxnn.train._runs import write_text
 
 # Those that can be shown pictures.
 READERS = [name for name, model in MODELS.items() if not model.text]

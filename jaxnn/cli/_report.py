@@ -7,16 +7,15 @@ page their inks become the page's colours, so that they are read in the dark as 
 import dataclasses
 import datetime
 import importlib.resources
-import os
 import platform
 import re
 import shlex
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from jaxnn._files import write_text
 from jaxnn.analysis import visualization
 from jaxnn.cli._analysis_parts import LABELS, FigureEntry, ModelAnalysis
 
@@ -154,31 +153,13 @@ def write_report(
         versions=_versions(),
         written=f"Written {datetime.datetime.now().astimezone():%d %B %Y, %H:%M %Z}",
     )
-    _write_whole(path, page)
+    write_text(path, page)
     return path
 
 
 def _template(name: str) -> str:
     folder = importlib.resources.files("jaxnn.cli") / "templates"
     return (folder / name).read_text(encoding="utf-8")
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write beside the target and move into place, so that no reader sees half a page."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(temporary).chmod(0o666 & ~mask)  # temporary files are private, pages are not
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 # --- words and numbers ---------------------------------------------------------------------
