@@ -163,7 +163,7 @@ def cap_logits(logits, cap):
 
 def allowed_pairs(shape, mask, is_causal, window=None):
     """Join ``mask``, causality and window into one boolean array of ``shape``, or ``None``."""
-    near = near_pairs(*shape[-2:], is_causal, window)
+    near = near_pairs(shape[-2], shape[-1], is_causal, window)
     if near is None:
         return None if mask is None else jnp.broadcast_to(mask, shape)
     near = jnp.broadcast_to(near, shape)

@@ -61,6 +61,8 @@ def attend_in_blocks(query, key, value, *, mask, bias, is_causal, scale, window,
 
 def _blocks(queries, keys, is_causal, window):
     """List ``(start, stop, first, last)``: blocks of queries, and the keys that they may see."""
+    # A window of all keys is none.
+    reach = max(queries, keys) if window is None else window
     narrow = is_causal or window is not None
     # Measured on CPU only; elsewhere one large product may well be faster than several.
     if not narrow or queries != keys or queries <= 64 or jax.default_backend() != "cpu":
@@ -70,8 +72,8 @@ def _blocks(queries, keys, is_causal, window):
     blocks = []
     for start in range(0, queries, size):
         stop = min(start + size, queries)
-        first = 0 if window is None else max(0, start - window + 1)
-        last = stop if is_causal else min(keys, stop + window - 1)
+        first = max(0, start - reach + 1)
+        last = stop if is_causal else min(keys, stop + reach - 1)
         blocks.append((start, stop, first, last))
     return blocks
 
