@@ -46,27 +46,25 @@ def agreements(key: jax.Array) -> list[Check]:
     return [Check("distance from NumPy", abs(got - want).max(), "<=", 1e-5)]
 
 
-def rows(key: jax.Array, keys: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+def rows(rng: np.random.Generator, shape: tuple[int, ...], keys: int) -> tuple[np.ndarray, ...]:
     """Make keys with values, a query after them, and what it should read (planted).
 
     Half of the queries ask for the value of the one key they are a noisy copy of, the other half
-    for the mean of all values.
+    for the mean of all values. Drawn by NumPy: compiling as many draws takes longer than training.
     """
-    key_key, value_key, query_key, kind_key, noise_key = jax.random.split(key, 5)
-    directions = jax.random.normal(key_key, (keys, WIDTH))
-    directions = directions / jnp.linalg.norm(directions, axis=-1, keepdims=True)
-    values = jax.random.normal(value_key, (keys, VALUES))
-    place = jax.random.randint(query_key, (), 0, keys)
-    one = jax.random.bernoulli(kind_key)
-    asked = directions[place] + 0.1 * jax.random.normal(noise_key, (WIDTH,))
-    flags = jnp.stack([one, ~one]).astype(jnp.float32)
-    query = jnp.concatenate([asked, jnp.zeros(VALUES), flags])
-    context = jnp.concatenate([directions, values, jnp.zeros((keys, 2))], axis=-1)
-    target = jnp.where(one, values[place], jnp.mean(values, axis=0))
-    return jnp.concatenate([context, query[None]]), target, one
-
-
-many = jax.vmap(rows, in_axes=(0, None))
+    directions = rng.normal(size=(*shape, keys, WIDTH))
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    values = rng.normal(size=(*shape, keys, VALUES))
+    place = rng.integers(keys, size=(*shape, 1, 1))
+    one = rng.random(size=(*shape, 1)) < 0.5
+    asked = np.take_along_axis(directions, place, axis=-2)[..., 0, :]
+    asked = asked + 0.1 * rng.normal(size=asked.shape)
+    query = np.concatenate([asked, np.zeros((*shape, VALUES)), one, ~one], axis=-1)
+    context = np.concatenate([directions, values, np.zeros((*shape, keys, 2))], axis=-1)
+    found = np.take_along_axis(values, place, axis=-2)[..., 0, :]
+    target = np.where(one, found, values.mean(-2))
+    x = np.concatenate([context, query[..., None, :]], axis=-2)
+    return x.astype(np.float32), target.astype(np.float32), one[..., 0].astype(np.float32)
 
 
 def effects(key: jax.Array) -> list[Check]:
@@ -78,8 +76,11 @@ def effects(key: jax.Array) -> list[Check]:
     correlations = []
     runs = {name: _run(module) for name, module in (("plain", plain), ("selective", selective))}
     for seed in jax.random.split(key, SEEDS):
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(seed)))
+        batches = tuple(rows(rng, (STEPS, BATCH), n)[:2] for n in LENGTHS)
+        x, y, one = rows(rng, (1024,), LONGER)
         for name, run in runs.items():
-            params, error, temperature, one = run(seed)
+            params, error, temperature = run(seed, batches, x, y)
             errors[name].append(float(error))
             product = params["query"]["kernel"] @ params["key"]["kernel"].T
             norms[name].append(float(jnp.linalg.norm(product)))
@@ -117,28 +118,20 @@ def _run(module):
         return jnp.asarray(module.apply({"params": params}, x, is_causal=True))[:, -1]
 
     def loss(params, batches):
-        each = [jnp.mean((outputs(params, x) - y) ** 2) for x, y, _ in batches]
+        each = [jnp.mean((outputs(params, x) - y) ** 2) for x, y in batches]
         return sum(each) / len(each)
 
     @jax.jit
-    def run(key):
-        init_key, train_key, test_key = jax.random.split(key, 3)
+    def run(key, batches, x, y):
         tx = optax.adam(optax.cosine_decay_schedule(1e-2, STEPS))
-        x, y, one = many(jax.random.split(test_key, 1024), LONGER)
-        params = module.init(init_key, x[:1])["params"]
-        batches = tuple(
-            jax.vmap(many, in_axes=(0, None))(
-                jax.random.split(jax.random.fold_in(train_key, n), (STEPS, BATCH)), n
-            )
-            for n in LENGTHS
-        )
+        params = module.init(key, x[:1])["params"]
         params, _ = train(loss, tx, params, batches)
         error = jnp.mean((outputs(params, x) - y) ** 2)
         temperature = jnp.zeros(len(x))
         if "query_temperature" in params:
             map_ = params["query_temperature"]
             temperature = jnp.tanh(x[:, -1] @ map_["kernel"] + map_["bias"][None])[:, 0]
-        return params, error, temperature, one.astype(jnp.float32)
+        return params, error, temperature
 
     return run
 
