@@ -107,9 +107,12 @@ def _grow(x: jax.Array, batch: int, rows: int) -> jax.ShapeDtypeStruct:
 
 def repeat_rows(tree: Any, batch: int, times: int) -> Any:
     """Repeat each sequence of the arrays that have ``batch`` of them."""
-    return jax.tree.map(
-        lambda x: jnp.repeat(x, times, axis=0) if x.ndim and x.shape[0] == batch else x, tree
-    )
+
+    def repeat(x: Any) -> Any:
+        own = isinstance(x, jax.Array) and x.ndim > 0 and x.shape[0] == batch
+        return jnp.repeat(x, times, axis=0) if own else x
+
+    return jax.tree.map(repeat, tree)
 
 
 def pick_rows(cache: Any, axes: Any, rows: jax.Array) -> Any:
