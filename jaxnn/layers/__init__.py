@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jaxnn import _lazy
 
 if TYPE_CHECKING:
+    from jaxnn.layers import activations as activations
     from jaxnn.layers import attention as attention
     from jaxnn.layers import feedforward as feedforward
     from jaxnn.layers import kan as kan
@@ -15,6 +16,6 @@ if TYPE_CHECKING:
     from jaxnn.layers import position as position
     from jaxnn.layers import spiking as spiking
 
-__all__ = ["attention", "feedforward", "kan", "normalization", "position", "spiking"]
+__all__ = ["activations", "attention", "feedforward", "kan", "normalization", "position", "spiking"]
 
 __getattr__, __dir__ = _lazy.attach(__name__, submodules=__all__)
