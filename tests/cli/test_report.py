@@ -1,4 +1,5 @@
 import html
+import os
 import re
 import shutil
 import subprocess
@@ -187,7 +188,7 @@ def test_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(_report.os, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write(tmp_path, run("b"))
     folder = tmp_path / "folder"

@@ -108,6 +108,9 @@ def _breast_cancer(key):
     tested = jnp.arange(len(table)) >= len(train_x)
     model = NonParametricTransformer((*(0,) * both.shape[1], 2), features=4, depth=1, num_heads=4)
 
+    def predict(params, hidden):
+        return [jnp.asarray(y) for y in model.apply({"params": params}, table, hidden)]
+
     @jax.jit
     def run(key):
         init_key, train_key = jax.random.split(key)
@@ -119,7 +122,7 @@ def _breast_cancer(key):
             hidden = jax.random.bernoulli(column_key, 0.15, table.shape)
             asked = jax.random.bernoulli(label_key, 0.5, tested.shape) & ~tested
             hidden = hidden.at[:, -1].set(asked | tested)
-            *numbers, label = model.apply({"params": params}, table, hidden)
+            *numbers, label = predict(params, hidden)
             values = optax.softmax_cross_entropy_with_integer_labels(
                 label, table[:, -1].astype(jnp.int32)
             )
@@ -132,7 +135,7 @@ def _breast_cancer(key):
         tx = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule))
         params, _ = train(loss, tx, params, jax.random.split(train_key, 100))
         hidden = jnp.zeros(table.shape, bool).at[:, -1].set(tested)
-        logits = model.apply({"params": params}, table, hidden)[-1]
+        logits = predict(params, hidden)[-1]
         return logits[:, 1] - logits[:, 0]
 
     scores = np.asarray(run(key))[len(train_x) :]
