@@ -183,12 +183,9 @@ def test_a_pooler_maps_what_the_head_reads(key):
     variables, apply = ready(model, TOKENS)
     params = variables["params"]
     bare = model.clone(head=False, pooler=None).apply({"params": params}, TOKENS)
-    want = bare @ params["pooler"]["kernel"] + params["pooler"]["bias"]
-    np.testing.assert_allclose(
-        apply(variables, TOKENS),
-        want @ params["head"]["kernel"] + params["head"]["bias"],
-        atol=1e-5,
-    )
+    for name in ("pooler", "head"):
+        bare = bare @ params[name]["kernel"] + params[name]["bias"][None]
+    np.testing.assert_allclose(apply(variables, TOKENS), bare, atol=1e-5)
 
 
 @pytest.mark.usefixtures("unchecked")

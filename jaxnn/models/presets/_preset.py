@@ -23,7 +23,7 @@ from jaxnn.layers.position import (
     yarn_frequencies,
 )
 from jaxnn.models._block import TransformerBlock
-from jaxnn.models.presets._weights import Table, read_tensors, write_tensors, write_whole
+from jaxnn.models.presets._weights import Table, read_tensors, write_new, write_tensors
 
 Family = TypeVar("Family", bound="Preset")
 
@@ -98,7 +98,6 @@ class Preset:
         """
         file = Path(path)
         file = file if file.suffix == ".json" else file / "config.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
         data: dict[str, Any] = {"model_type": self.model_type}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -107,7 +106,7 @@ class Preset:
                 data[field.name] = value
         text = json.dumps(data, indent=2, sort_keys=True) + "\n"
         where = f"{type(self).__name__}.to_json"
-        write_whole(where, file, lambda to: to.write_text(text), overwrite)
+        write_new(where, file, lambda to: to.write_text(text), overwrite)
         return file
 
     def build(self, **overrides: Any) -> nn.Module:
@@ -197,8 +196,10 @@ def rope_fields(data: dict[str, Any]) -> dict[str, Any]:
     if "rope_theta" in rope:
         data["rope_theta"] = rope.pop("rope_theta")
     scaling = dict(data.get("rope_scaling") or rope)
-    kind = scaling.get("rope_type", scaling.get("type", "default"))
-    data["rope_scaling"] = None if kind == "default" else scaling
+    if scaling.get("partial_rotary_factor") == 1:
+        del scaling["partial_rotary_factor"]
+    plain = all(value == "default" for value in scaling.values())
+    data["rope_scaling"] = None if plain else scaling
     return data
 
 

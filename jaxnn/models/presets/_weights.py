@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from flax.core import meta
 from jax.typing import DTypeLike
 
 from jaxnn._check import describe
+from jaxnn._files import write_whole
 from jaxnn.models._stack import unstack_blocks
 
 Shape = tuple[int, ...]
@@ -325,29 +325,18 @@ def write_tensors(
     file = Path(path)
     if file.is_dir() or file.suffix != ".safetensors":
         file = file / FILE
-    file.parent.mkdir(parents=True, exist_ok=True)
     # What other readers ask for before they believe a file: whose layout it has.
-    write_whole(where, file, lambda to: save_file(tensors, to, {"format": "pt"}), overwrite)
+    write_new(where, file, lambda to: save_file(tensors, to, {"format": "pt"}), overwrite)
     return file
 
 
-def write_whole(where: str, file: Path, write: Callable[[Path], object], overwrite: bool) -> None:
-    """Write a file beside its place and move it there, so that nobody sees half of it."""
+def write_new(where: str, file: Path, write: Callable[[Path], object], overwrite: bool) -> None:
+    """Write a file whole, and over another only if told so."""
     if file.exists() and not overwrite:
         raise FileExistsError(
             f"{where}: file {str(file)!r} is there; it needs `overwrite=True` to be replaced."
         )
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    os.close(handle)
-    try:
-        write(Path(name))
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # mkstemp lets nobody else read
-        os.replace(name, file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(file, write)
 
 
 def _flatten(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,14 @@ COMMON = {
 }
 GATED = {**COMMON, "intermediate_size": 24, "num_key_value_heads": 2}
 GEMMA = {"head_dim": 6, "sliding_window": 3, "query_pre_attn_scalar": 10}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 100.0,
+    "factor": 4.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8,
+}
 NEOX = {**COMMON, "hidden_size": 32, "intermediate_size": 24}
 # Name: the hub's class, and what its configuration says beside the defaults.
 SPECS: dict[str, tuple[str, dict]] = {
@@ -56,7 +64,7 @@ SPECS: dict[str, tuple[str, dict]] = {
     "llama-tied": (
         "LlamaForCausalLM",
         {**GATED, "head_dim": 6, "attention_bias": True, "mlp_bias": True}
-        | {"tie_word_embeddings": True, "rope_parameters": {"rope_theta": 50.0}},
+        | {"tie_word_embeddings": True, "rope_parameters": LLAMA3},
     ),
     "olmo2": ("Olmo2ForCausalLM", GATED),
     # Not in that library: made of its Qwen3 blocks, each with its own widths.

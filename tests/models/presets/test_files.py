@@ -210,6 +210,10 @@ def test_wrong_configurations(config, tmp_path):
     refused("Llama: `mlp_bias` is 1; it needs True or False", mlp_bias=1)
     refused("`quantization_config` is .*; it needs None, all", quantization_config={"bits": 4})
     refused("`rope_scaling` is .*; it needs a `rope_type`", rope_scaling={"type": "dynamic"})
+    refused(
+        "it needs no .'partial_rotary_factor'.: 'default' has",
+        rope_parameters={"rope_type": "default", "partial_rotary_factor": 0.5},
+    )
     refused("it needs .'factor'. as well", rope_scaling={"type": "linear"})
     refused("no .'mscale'.: 'yarn' has", rope_scaling={"type": "yarn", "mscale": 1, "factor": 2})
     refused(

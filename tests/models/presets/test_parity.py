@@ -11,10 +11,6 @@ from jaxnn.models import presets
 from tests.models.presets.check import TOLERANCE, run, worst
 from tests.models.presets.make_references import COMMON, GATED, NEOX, hub_model, hub_outputs
 
-LLAMA3 = {
-    "rope_type": "llama3", "rope_theta": 100.0, "factor": 4.0, "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0, "original_max_position_embeddings": 8,
-}  # fmt: skip
 YARN = {
     "rope_type": "yarn", "rope_theta": 100.0, "factor": 4.0,
     "original_max_position_embeddings": 8,
@@ -35,7 +31,6 @@ CASES = {
         "LlamaForCausalLM",
         {**GATED, "rope_parameters": {"rope_type": "linear", "factor": 3.0, "rope_theta": 50.0}},
     ),
-    "llama-llama3": ("LlamaForCausalLM", {**GATED, "rope_parameters": LLAMA3}),
     "llama-yarn": ("LlamaForCausalLM", {**GATED, "rope_parameters": YARN}),
     "olmo2-tied": (
         "Olmo2ForCausalLM",

@@ -63,6 +63,10 @@ def test_t5(name, tmp_path):
     got = jax.jit(model.apply)(variables, tokens, targets, valid=valid)
     np.testing.assert_allclose(got, reference["logits"], atol=TOLERANCE)
     assert np.std(reference["logits"]) > 0.1
+    check_table(config, tokens, targets)
+    check_round_trip(config, params, folder, tmp_path)
+    if config.tie_word_embeddings:
+        return
 
     def decode(variables, cache, token, context):
         return model.apply(
@@ -84,8 +88,6 @@ def test_t5(name, tmp_path):
         y, cache = step(variables, cache, targets[:, t : t + 1], context if t == 0 else None)
         rows.append(y)
     np.testing.assert_allclose(jnp.concatenate(rows, 1), reference["logits"], atol=TOLERANCE)
-    check_table(config, tokens, targets)
-    check_round_trip(config, params, folder, tmp_path)
 
 
 def test_vit(tmp_path):
