@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks._harness import Benchmark, Entry, Work
 
-BATCH, TIME, HEADS, WIDTH = 1, 4096, 4, 64
+BATCH, TIME, HEADS, WIDTH = 1, 4096, 2, 64
 STEPS, RATE = 4, 100.0
 
 

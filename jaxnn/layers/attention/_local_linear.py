@@ -191,5 +191,6 @@ def _conjugate_gradients(apply, right, iterations):
 
 
 def _product(left, right, left_axis, right_axis):
+    """Multiply row by row, in full precision: an accelerator's shorter one upsets the solve."""
     axes = (((left_axis,), (right_axis,)), ((0,), (0,)))
-    return lax.dot_general(left, right, axes, preferred_element_type=left.dtype)
+    return lax.dot_general(left, right, axes, precision=lax.Precision.HIGHEST)

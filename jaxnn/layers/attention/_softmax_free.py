@@ -141,7 +141,7 @@ def _landmarks(k, counted, num_landmarks):
 def _gaussian(x, y):
     """Give exp(-‖x - y‖²/2) for all pairs, row by row."""
     squares = [jnp.sum(z * z, axis=-1) for z in (x, y)]
-    cross = lax.dot_general(x, y, (((2,), (2,)), ((0,), (0,))), preferred_element_type=x.dtype)
+    cross = _product(x, jnp.swapaxes(y, 1, 2))
     distance = squares[0][:, :, None] + squares[1][:, None, :] - 2 * cross
     return jnp.exp(-jnp.maximum(distance, 0) / 2)
 
@@ -208,5 +208,5 @@ def _newton_inverse_jvp(iterations, primals, tangents):
 
 
 def _product(left, right):
-    axes = (((2,), (1,)), ((0,), (0,)))
-    return lax.dot_general(left, right, axes, preferred_element_type=left.dtype)
+    """Multiply row by row, in full precision: an accelerator's shorter one upsets the inverse."""
+    return jnp.matmul(left, right, precision=lax.Precision.HIGHEST)
