@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from jaxnn.layers import attention
-from tests.layers.attention.test_dot_product import STATIC, arrays
+from tests.layers.attention.test_dot_product import arrays
 from tests.layers.attention.test_multi_head import run
 
+STATIC = ("is_causal", "scale", "return_weights")
 attend = jax.jit(attention.hopfield_attention, static_argnames=(*STATIC, "steps", "tolerance"))
 energy = jax.jit(attention.hopfield_energy, static_argnames="scale")
 

@@ -7,9 +7,10 @@ import pytest
 
 from jaxnn.layers import attention, kan
 from jaxnn.models import VisionTransformer
-from tests.layers.attention.test_dot_product import STATIC, arrays
+from tests.layers.attention.test_dot_product import arrays
 from tests.layers.attention.test_multi_head import run
 
+STATIC = ("is_causal", "scale", "return_weights")
 attend = jax.jit(attention.kolmogorov_arnold_attention, static_argnames=(*STATIC, "basis"))
 
 
