@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from jaxnn.models._kan import KANConfig as KANConfig
     from jaxnn.models._mlp import MLP as MLP
     from jaxnn.models._mlp import MLPConfig as MLPConfig
+    from jaxnn.models._mlp import ResidualMLP as ResidualMLP
+    from jaxnn.models._mlp import ResidualMLPConfig as ResidualMLPConfig
     from jaxnn.models._spiking import SpikingMLP as SpikingMLP
     from jaxnn.models._spiking import SpikingMLPConfig as SpikingMLPConfig
     from jaxnn.models._stack import TransformerStack as TransformerStack
@@ -39,6 +41,8 @@ _NAMES = {
     "KANConfig": "_kan",
     "MLP": "_mlp",
     "MLPConfig": "_mlp",
+    "ResidualMLP": "_mlp",
+    "ResidualMLPConfig": "_mlp",
     "NonParametricTransformer": "_tabular",
     "SpikingMLP": "_spiking",
     "SpikingMLPConfig": "_spiking",
@@ -61,6 +65,8 @@ __all__ = [
     "KANConfig",
     "MLP",
     "MLPConfig",
+    "ResidualMLP",
+    "ResidualMLPConfig",
     "NonParametricTransformer",
     "SpikingMLP",
     "SpikingMLPConfig",

@@ -4,7 +4,10 @@
 is the block of "Attention Is All You Need" (2017); ``gated_feed_forward`` the family of
 "GLU Variants Improve Transformer" (2020). ``top_k_feed_forward`` lets only the k largest hidden
 units of a token speak: "The Lazy Neuron Phenomenon" (2022). ``fourier_head`` gives logits over
-ordered bins that sample one smooth density: "Fourier Head" (2024).
+ordered bins that sample one smooth density: "Fourier Head" (2024). ``inverted_bottleneck`` is
+the residual block of "Scaling MLPs: A Tale of Inductive Bias" (2023). ``HyperMixer`` mixes tokens
+in attention's place, by weights made from them: "HyperMixer" (2022). ``mu_layer`` has products
+where others have activations: "Multilinear Operator Networks" (2024).
 """
 
 from jaxnn.layers.feedforward._dense import Dense as Dense
@@ -18,15 +21,29 @@ from jaxnn.layers.feedforward._fourier_head import fourier_head as fourier_head
 from jaxnn.layers.feedforward._fourier_head import fourier_penalty as fourier_penalty
 from jaxnn.layers.feedforward._gated import GatedFeedForward as GatedFeedForward
 from jaxnn.layers.feedforward._gated import gated_feed_forward as gated_feed_forward
+from jaxnn.layers.feedforward._hyper_mixer import HyperMixer as HyperMixer
+from jaxnn.layers.feedforward._hyper_mixer import hyper_mixing as hyper_mixing
+from jaxnn.layers.feedforward._inverted_bottleneck import InvertedBottleneck as InvertedBottleneck
+from jaxnn.layers.feedforward._inverted_bottleneck import inverted_bottleneck as inverted_bottleneck
+from jaxnn.layers.feedforward._polynomial import Affine as Affine
+from jaxnn.layers.feedforward._polynomial import MuLayer as MuLayer
+from jaxnn.layers.feedforward._polynomial import MuMixer as MuMixer
+from jaxnn.layers.feedforward._polynomial import mu_layer as mu_layer
+from jaxnn.layers.feedforward._polynomial import spatial_shift as spatial_shift
 from jaxnn.layers.feedforward._top_k import TopKFeedForward as TopKFeedForward
 from jaxnn.layers.feedforward._top_k import keep_top_k as keep_top_k
 from jaxnn.layers.feedforward._top_k import top_k_feed_forward as top_k_feed_forward
 
 __all__ = [
+    "Affine",
     "Dense",
     "FeedForward",
     "FourierHead",
     "GatedFeedForward",
+    "HyperMixer",
+    "InvertedBottleneck",
+    "MuLayer",
+    "MuMixer",
     "TopKFeedForward",
     "dense",
     "feed_forward",
@@ -35,6 +52,10 @@ __all__ = [
     "fourier_head",
     "fourier_penalty",
     "gated_feed_forward",
+    "hyper_mixing",
+    "inverted_bottleneck",
     "keep_top_k",
+    "mu_layer",
+    "spatial_shift",
     "top_k_feed_forward",
 ]
