@@ -142,8 +142,7 @@ def _errors(keys: jax.Array) -> jax.Array:
         edge = place > 0.5**0.25
         distance = jnp.sum((query - key_[:, 0][None]) ** 2, axis=-1)[None]
         # As a bias, so that one program serves all: the scale adds nothing to it.
-        gaussian = {"scale": 1e-9, "bias": -sharpness / 2 * distance}
-        flat = {"scale": 1e-9, "ridge": min(RIDGES)}
+        gaussian: dict[str, Any] = {"scale": 1e-9, "bias": -sharpness / 2 * distance}
         outputs = [
             dot_product_attention(query, key_, value, **gaussian),
             *(
@@ -154,7 +153,7 @@ def _errors(keys: jax.Array) -> jax.Array:
                 local_linear_attention(query, key_, value, ridge=ridge, **gaussian)
                 for ridge in RIDGES
             ),
-            local_linear_attention(query, key_, value, **flat),
+            local_linear_attention(query, key_, value, scale=1e-9, ridge=min(RIDGES)),
         ]
         square = jnp.mean((jnp.stack(outputs)[:, :, 0] - want[None]) ** 2, axis=-1)
         places = jnp.stack([jnp.ones_like(edge), ~edge, edge]).astype(square.dtype)

@@ -200,10 +200,12 @@ class MuLayer(nn.Module):
         leaves, tree = jax.tree.flatten((maps, alpha))
         x, *leaves = promote_dtype(x, *leaves, dtype=self.dtype)
         maps, alpha = jax.tree.unflatten(tree, leaves)
-        norms = (_same, _same)
+        norms: tuple[Any, Any] = (_same, _same)
         if self.norm is not None:
             options = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-            norms = tuple(self.norm(name=f"{side}_norm", **options) for side in ("left", "right"))
+            left: Any = self.norm(name="left_norm", **options)
+            right: Any = self.norm(name="right_norm", **options)
+            norms = (left, right)
         return mu_layer(x, **maps, alpha=alpha, shift=self.shift or _same, normalize=norms)
 
     def _affine(self, name, shape, kernel_init, bias_init) -> Affine:
