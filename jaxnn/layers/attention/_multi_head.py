@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Num
 
 from jaxnn._check import require, require_array, require_positive, require_rank
 from jaxnn.layers.attention._dot_product import dot_product_attention
+from jaxnn.layers.attention._recurrent import RecurrentAttention
 from jaxnn.layers.feedforward import Dense
 from jaxnn.layers.normalization import LayerNorm
 
@@ -217,8 +218,8 @@ class MultiHeadAttention(nn.Module):
         valid = jnp.broadcast_to(valid, (*batch, steps))
         empty = not self.has_variable("cache", "cache_index")
         index = self.variable("cache", "cache_index", jnp.zeros, (), jnp.int32)
-        if hasattr(self.attention, "extend"):
-            attention: Any = self.attention
+        if isinstance(self.attention, RecurrentAttention):
+            attention = self.attention
             sizes = (tuple(batch), key_heads, width, value.shape[-1], query.dtype)
             state = self.variable("cache", "recurrent_state", attention.initial_state, *sizes)
             y, after = attention.extend(state.value, query, key, value, mask=valid)
