@@ -96,6 +96,24 @@ def test_bad_arguments_are_named(loss):
         loss(z, [0, 0, 0, 0])
 
 
+def test_z_loss_adds_the_squared_log_normaliser(logits):
+    """Also to a smoothed loss; a normaliser of one adds nothing."""
+    z, y = jnp.asarray(logits[0]), jnp.asarray(logits[1])
+    log_z = logsumexp(logits[0].astype(np.float64), axis=-1)
+    for smoothing in (0.0, 0.3):
+        plain = cross_entropy(z, y, label_smoothing=smoothing)
+        got = losses.cross_entropy(z, y, label_smoothing=smoothing, z_loss=0.1)
+        np.testing.assert_allclose(got, plain + 0.1 * log_z**2, rtol=1e-5)
+    even = z - jax.nn.logsumexp(z, axis=-1, keepdims=True)
+    got = losses.cross_entropy(even, y, z_loss=0.1)
+    np.testing.assert_allclose(got, cross_entropy(z, y), rtol=1e-5)
+
+
+def test_bad_z_loss_is_named():
+    with pytest.raises(ValueError, match=r"cross_entropy: `z_loss` is .* at least zero"):
+        losses.cross_entropy(jnp.zeros((1, 2)), jnp.zeros(1, jnp.int32), z_loss=-1e-4)
+
+
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0])
 def test_bad_smoothing_is_named(smoothing):
     with pytest.raises(ValueError, match=r"cross_entropy: `label_smoothing` is .* in \[0, 1\)"):
