@@ -58,7 +58,7 @@ def _watch_edges(layer: kan.KANLayer, x: jax.Array) -> dict[str, jax.Array]:
     if layer.has_variable("mask", "edges"):
         kept = layer.get_variable("mask", "edges").astype(coefficients.dtype)
         coefficients, base = coefficients * kept[None], base * kept
-    options = {"basis": layer.basis(), "base": layer.base}
+    options = {"basis": layer.edge_basis(), "base": layer.base}
     if layer.has_variable("grid", "knots"):
         knots = layer.get_variable("grid", "knots")
         inner = knots[..., layer.degree : knots.shape[-1] - layer.degree]

@@ -41,7 +41,7 @@ from jaxnn.layers.attention._products import (
     weighted_values,
 )
 from jaxnn.layers.feedforward import dense
-from jaxnn.layers.kan import kan_layer
+from jaxnn.layers.kan import fourier_basis, kan_layer
 
 Coefficients = Float[Array, "operators functions keys rank"]
 Projection = Float[Array, "operators rank keys"]
@@ -144,7 +144,7 @@ def kolmogorov_arnold_attention(
     if basis is None:
         needs = "an even number of functions, as many cosines as sines"
         require(functions % 2 == 0, where, "coefficients", coefficients, needs)
-        basis = functools.partial(_fourier, terms=functions // 2)
+        basis = functools.partial(fourier_basis, terms=functions // 2)
     logits = attention_logits(query, key, bias, scale)
     allowed = allowed_pairs(logits.shape, mask, is_causal)
     weights = _operate(logits, allowed, coefficients, projection, basis)
@@ -196,17 +196,6 @@ def _operate(logits, allowed, coefficients, projection, basis):
     weights = jax.vmap(one, in_axes=(0, None if open_ is None else 0, 0, 0))(rows, open_, c, w)
     weights = weights.reshape(heads, *logits.shape[:-3], *logits.shape[-2:])
     return jnp.moveaxis(weights, 0, -3)
-
-
-def _fourier(x, *, terms):
-    """Give cos x ... cos Gx, sin x ... sin Gx for rows ``(n, keys)``, by angle addition."""
-    cosine, sine = jnp.cos(x), jnp.sin(x)
-    cosines, sines = [cosine], [sine]
-    for _ in range(terms - 1):
-        c, s = cosines[-1], sines[-1]
-        cosines.append(c * cosine - s * sine)
-        sines.append(s * cosine + c * sine)
-    return jnp.stack(cosines + sines, axis=-2)
 
 
 class KolmogorovArnoldAttention(nn.Module):

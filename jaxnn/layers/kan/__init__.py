@@ -1,7 +1,8 @@
 """Kolmogorov-Arnold networks: learned functions on edges, sums on nodes.
 
 ``kan_layer`` is the one edge layer; it takes any basis, a function from inputs to the values
-of basis functions. The bases, layer, grids, sparsity and formulas here are those of
+of basis functions: splines on even and uneven grids, orthogonal polynomials, waves, wavelets,
+bumps, quotients. The splines, layer, grids, sparsity and formulas here are those of
 "KAN: Kolmogorov-Arnold Networks" (2024).
 """
 
@@ -12,6 +13,17 @@ from jaxnn.layers.kan._edges import edge_curves as edge_curves
 from jaxnn.layers.kan._edges import edge_scores as edge_scores
 from jaxnn.layers.kan._edges import prune_edges as prune_edges
 from jaxnn.layers.kan._edges import prune_nodes as prune_nodes
+from jaxnn.layers.kan._families import chebyshev_basis as chebyshev_basis
+from jaxnn.layers.kan._families import fourier_basis as fourier_basis
+from jaxnn.layers.kan._families import gaussian_basis as gaussian_basis
+from jaxnn.layers.kan._families import hermite_basis as hermite_basis
+from jaxnn.layers.kan._families import jacobi_basis as jacobi_basis
+from jaxnn.layers.kan._families import legendre_basis as legendre_basis
+from jaxnn.layers.kan._families import make_basis as make_basis
+from jaxnn.layers.kan._families import rational_basis as rational_basis
+from jaxnn.layers.kan._families import relu_power_basis as relu_power_basis
+from jaxnn.layers.kan._families import switch_basis as switch_basis
+from jaxnn.layers.kan._families import wavelet_basis as wavelet_basis
 from jaxnn.layers.kan._grid import adapt_knots as adapt_knots
 from jaxnn.layers.kan._grid import extend_grid as extend_grid
 from jaxnn.layers.kan._grid import fit_coefficients as fit_coefficients
@@ -30,11 +42,9 @@ from jaxnn.layers.kan._symbolic import suggest_symbolic as suggest_symbolic
 from jaxnn.layers.kan._symbolic import symbolic_library as symbolic_library
 
 __all__ = [
-    "KANLayer",
-    "Symbol",
-    "SymbolicFit",
     "adapt_knots",
     "bspline_basis",
+    "chebyshev_basis",
     "edge_curves",
     "edge_functions",
     "edge_norms",
@@ -42,15 +52,28 @@ __all__ = [
     "extend_grid",
     "fit_coefficients",
     "fit_symbolic",
+    "fourier_basis",
+    "gaussian_basis",
+    "hermite_basis",
+    "jacobi_basis",
     "kan_layer",
+    "legendre_basis",
+    "make_basis",
     "prune_edges",
     "prune_nodes",
+    "rational_basis",
     "refine_knots",
     "refit_coefficients",
     "regularization",
+    "relu_power_basis",
     "suggest_symbolic",
+    "switch_basis",
     "symbolic_library",
     "uniform_bspline_basis",
     "uniform_knots",
     "update_grid",
+    "wavelet_basis",
+    "KANLayer",
+    "Symbol",
+    "SymbolicFit",
 ]
