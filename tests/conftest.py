@@ -13,6 +13,9 @@ import pytest
 CACHE = Path(__file__).parents[1] / ".cache" / "jax"
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+# The suite compiles thousands of small programs and runs each a few times: what LLVM's costly
+# passes gain in running, it pays many times over in compiling.
+jax.config.update("jax_disable_most_optimizations", True)
 # A (units,) array silently stretched over (batch, units) hides transposed arguments.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
