@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from jaxnn.models import generation as generation
     from jaxnn.models import presets as presets
     from jaxnn.models._block import TransformerBlock as TransformerBlock
+    from jaxnn.models._compressive import CompressiveTransformer as CompressiveTransformer
+    from jaxnn.models._compressive import (
+        CompressiveTransformerConfig as CompressiveTransformerConfig,
+    )
     from jaxnn.models._encoder_decoder import EncoderDecoder as EncoderDecoder
     from jaxnn.models._gpt import GPTConfig as GPTConfig
     from jaxnn.models._kan import KAN as KAN
@@ -34,6 +38,8 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "AutoInt": "_tabular",
+    "CompressiveTransformer": "_compressive",
+    "CompressiveTransformerConfig": "_compressive",
     "EncoderDecoder": "_encoder_decoder",
     "FieldEmbedding": "_tabular",
     "GPTConfig": "_gpt",
@@ -58,6 +64,8 @@ _NAMES = {
 
 __all__ = [
     "AutoInt",
+    "CompressiveTransformer",
+    "CompressiveTransformerConfig",
     "EncoderDecoder",
     "FieldEmbedding",
     "GPTConfig",

@@ -14,6 +14,8 @@ from jaxnn._check import require, require_array, require_positive
 from jaxnn.layers.normalization import LayerNorm
 
 Factory = Callable[..., nn.Module]
+# What blocks keep; under ``scan`` with one more leading axis, over the depth.
+COLLECTIONS = ("params", "cache", "memory", "intermediates", "losses")
 
 
 class TransformerStack(nn.Module):
@@ -174,7 +176,7 @@ def run_blocks(
         require(len(factories) == 1, where, "block", block, "one factory, as `scan` is True")
         every = nn.scan(
             lambda block, x, _: (run(block, x), None),
-            variable_axes=dict.fromkeys(("params", "cache", "intermediates", "losses"), 0),
+            variable_axes=dict.fromkeys(COLLECTIONS, 0),
             split_rngs={"params": True, "dropout": True},
             length=stack.depth,
         )

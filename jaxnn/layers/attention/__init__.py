@@ -30,6 +30,10 @@ Collinear Constrained Attention" (2023).
 Neural Networks" (2018).
 ``kolmogorov_arnold_attention`` and :class:`KolmogorovArnoldAttention` are "Kolmogorov-Arnold
 Attention: Is Learnable Attention Better For Vision Transformers?" (2025).
+``relative_attention`` and its ``relative_shift`` are "Transformer-XL: Attentive Language Models
+beyond a Fixed-Length Context" (2019); :class:`CompressiveAttention`, its memory of
+:class:`MemorySlots` and the compressions are "Compressive Transformers for Long-Range Sequence
+Modelling" (2019).
 """
 
 from jaxnn.layers.attention._blockwise import blockwise_attention as blockwise_attention
@@ -38,6 +42,9 @@ from jaxnn.layers.attention._clipped import (
 )
 from jaxnn.layers.attention._collinear import CollinearAttention as CollinearAttention
 from jaxnn.layers.attention._collinear import collinear_query_key as collinear_query_key
+from jaxnn.layers.attention._compressive import CompressiveAttention as CompressiveAttention
+from jaxnn.layers.attention._compressive import ConvolutionCompression as ConvolutionCompression
+from jaxnn.layers.attention._compressive import FixedCompression as FixedCompression
 from jaxnn.layers.attention._dot_product import dot_product_attention as dot_product_attention
 from jaxnn.layers.attention._hopfield import HopfieldLayer as HopfieldLayer
 from jaxnn.layers.attention._hopfield import HopfieldPooling as HopfieldPooling
@@ -60,10 +67,22 @@ from jaxnn.layers.attention._magnitude_aware import (
 from jaxnn.layers.attention._magnitude_aware import (
     magnitude_aware_attention as magnitude_aware_attention,
 )
+from jaxnn.layers.attention._memory import MemorySlots as MemorySlots
+from jaxnn.layers.attention._memory import (
+    attention_reconstruction_loss as attention_reconstruction_loss,
+)
+from jaxnn.layers.attention._memory import convolution_compression as convolution_compression
+from jaxnn.layers.attention._memory import max_compression as max_compression
+from jaxnn.layers.attention._memory import mean_compression as mean_compression
+from jaxnn.layers.attention._memory import memory_init as memory_init
+from jaxnn.layers.attention._memory import memory_push as memory_push
+from jaxnn.layers.attention._memory import most_used_compression as most_used_compression
 from jaxnn.layers.attention._multi_head import MultiHeadAttention as MultiHeadAttention
 from jaxnn.layers.attention._norm_aware import NormAwareAttention as NormAwareAttention
 from jaxnn.layers.attention._norm_aware import norm_aware_attention as norm_aware_attention
 from jaxnn.layers.attention._recurrent import RecurrentAttention as RecurrentAttention
+from jaxnn.layers.attention._relative import relative_attention as relative_attention
+from jaxnn.layers.attention._relative import relative_shift as relative_shift
 from jaxnn.layers.attention._selective import SelectiveAttention as SelectiveAttention
 from jaxnn.layers.attention._selective import selective_temperature as selective_temperature
 from jaxnn.layers.attention._sigmoid import sigmoid_attention as sigmoid_attention
@@ -74,19 +93,25 @@ from jaxnn.layers.attention._sparse import sparse_pattern as sparse_pattern
 
 __all__ = [
     "CollinearAttention",
+    "CompressiveAttention",
+    "ConvolutionCompression",
+    "FixedCompression",
     "HopfieldLayer",
     "HopfieldPooling",
     "InteractingLayer",
     "KolmogorovArnoldAttention",
     "LinearAttention",
     "MagnitudeAwareAttention",
+    "MemorySlots",
     "MultiHeadAttention",
     "NormAwareAttention",
     "RecurrentAttention",
     "SelectiveAttention",
+    "attention_reconstruction_loss",
     "blockwise_attention",
     "clipped_softmax_attention",
     "collinear_query_key",
+    "convolution_compression",
     "dot_product_attention",
     "elu_plus_one",
     "hopfield_attention",
@@ -95,8 +120,15 @@ __all__ = [
     "linear_attention",
     "local_linear_attention",
     "magnitude_aware_attention",
+    "max_compression",
+    "mean_compression",
+    "memory_init",
+    "memory_push",
+    "most_used_compression",
     "newton_inverse",
     "norm_aware_attention",
+    "relative_attention",
+    "relative_shift",
     "selective_temperature",
     "sigmoid_attention",
     "softmax_free_attention",
