@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import PyTree
 
 from jaxnn._check import require, require_count
@@ -29,6 +30,9 @@ def make_step(
 
     Everything the model sows into the collection ``losses`` (regularisers, balancing terms) is
     added to the mean. Its other non-parameter collections are updated and kept in the state.
+
+    Optimisers that search along a line, such as ``optax.lbfgs()``, are given the loss as a
+    function of the parameters; make their batches all of the data.
 
     Args:
       loss: ``(outputs, targets) -> value per example``.
@@ -103,7 +107,20 @@ def make_step(
             )
         else:
             grads, collections, means = accumulated(state, batch, key)
-        state = state.apply_gradients(grads=grads, collections=collections)
+
+        def value(params: PyTree) -> jax.Array:
+            return objective(params, state, state.collections, batch, key)[0]
+
+        # Optimisers that search along a line ask for values; the others do without them.
+        updates, opt_state = optax.with_extra_args_support(state.tx).update(
+            grads, state.opt_state, state.params, value=means["loss"], grad=grads, value_fn=value
+        )
+        state = state.replace(
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates),
+            opt_state=opt_state,
+            collections=collections,
+        )
         if state.ema is not None and state.ema_decay is not None:
             keep = state.ema_decay
             ema = jax.tree.map(lambda a, p: keep * a + (1 - keep) * p, state.ema, state.params)

@@ -296,3 +296,15 @@ def test_bad_arguments_are_named():
     step = train.make_step(losses.cross_entropy, accumulate_steps=5)
     with pytest.raises(ValueError, match=r"`batch` is .*\(12, 4\).* accumulate_steps=5 parts"):
         step(new_state(), batch())
+
+
+def test_line_searches_get_the_loss(key):
+    """L-BFGS in the same step: a least-squares problem is solved to rounding in a few updates."""
+    x = jax.random.normal(key, (50, 4))
+    y = x @ jnp.arange(1.0, 5.0)[:, None] + 2.0
+    state = train.create_state(nn.Dense(1), optax.lbfgs(), x, key=key)
+    step = train.make_step(lambda outputs, targets: jnp.sum((outputs - targets) ** 2, axis=-1))
+    for _ in range(12):
+        state, metrics = step(state, (x, y))
+    np.testing.assert_allclose(state.params["kernel"][:, 0], jnp.arange(1.0, 5.0), atol=1e-4)
+    assert metrics["loss"] < 1e-8

@@ -12,6 +12,7 @@ from jaxnn.layers.kan._basis import uniform_knots as uniform_knots
 from jaxnn.layers.kan._edges import edge_curves as edge_curves
 from jaxnn.layers.kan._edges import edge_scores as edge_scores
 from jaxnn.layers.kan._edges import prune_edges as prune_edges
+from jaxnn.layers.kan._edges import prune_inputs as prune_inputs
 from jaxnn.layers.kan._edges import prune_nodes as prune_nodes
 from jaxnn.layers.kan._families import chebyshev_basis as chebyshev_basis
 from jaxnn.layers.kan._families import fourier_basis as fourier_basis
@@ -24,6 +25,11 @@ from jaxnn.layers.kan._families import rational_basis as rational_basis
 from jaxnn.layers.kan._families import relu_power_basis as relu_power_basis
 from jaxnn.layers.kan._families import switch_basis as switch_basis
 from jaxnn.layers.kan._families import wavelet_basis as wavelet_basis
+from jaxnn.layers.kan._formula import EdgeFits as EdgeFits
+from jaxnn.layers.kan._formula import SymbolicLayer as SymbolicLayer
+from jaxnn.layers.kan._formula import formula as formula
+from jaxnn.layers.kan._formula import symbolic_table as symbolic_table
+from jaxnn.layers.kan._formula import symbolize as symbolize
 from jaxnn.layers.kan._grid import adapt_knots as adapt_knots
 from jaxnn.layers.kan._grid import extend_grid as extend_grid
 from jaxnn.layers.kan._grid import fit_coefficients as fit_coefficients
@@ -42,6 +48,11 @@ from jaxnn.layers.kan._symbolic import suggest_symbolic as suggest_symbolic
 from jaxnn.layers.kan._symbolic import symbolic_library as symbolic_library
 
 __all__ = [
+    "EdgeFits",
+    "KANLayer",
+    "Symbol",
+    "SymbolicFit",
+    "SymbolicLayer",
     "adapt_knots",
     "bspline_basis",
     "chebyshev_basis",
@@ -52,6 +63,7 @@ __all__ = [
     "extend_grid",
     "fit_coefficients",
     "fit_symbolic",
+    "formula",
     "fourier_basis",
     "gaussian_basis",
     "hermite_basis",
@@ -60,6 +72,7 @@ __all__ = [
     "legendre_basis",
     "make_basis",
     "prune_edges",
+    "prune_inputs",
     "prune_nodes",
     "rational_basis",
     "refine_knots",
@@ -69,11 +82,10 @@ __all__ = [
     "suggest_symbolic",
     "switch_basis",
     "symbolic_library",
+    "symbolic_table",
+    "symbolize",
     "uniform_bspline_basis",
     "uniform_knots",
     "update_grid",
     "wavelet_basis",
-    "KANLayer",
-    "Symbol",
-    "SymbolicFit",
 ]

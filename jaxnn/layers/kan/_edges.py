@@ -98,13 +98,8 @@ def edge_scores(model: nn.Module, variables: Variables, x: Array, **options: Any
     """
     scores = {}
     for path, (seen, inputs) in observe("edge_scores", model, variables, x, **options).items():
-        degree, knots = seen.layer.degree, seen.knots
-        edges = edge_functions(
-            inputs,
-            **seen.parameters,
-            basis=lambda x, knots=knots, degree=degree: bspline_basis(x, knots, degree=degree),
-            base=seen.layer.base,
-        )
+        options = {"basis": seen.basis, "base": seen.layer.base}
+        edges = edge_functions(inputs, **seen.parameters, **options)
         scores[*path, "edges"] = edge_norms(edges)
     return unflatten_dict(scores)
 
@@ -164,7 +159,7 @@ def prune_nodes(variables: Variables, scores: Scores, *, threshold: float = 0.01
     flat = flatten(variables)
     chain = sorted(
         ((path[:-1], np.asarray(score)) for path, score in flatten(scores).items()),
-        key=lambda layer: _natural(layer[0]),
+        key=lambda layer: natural(layer[0]),
     )
     (before, into), *rest = chain
     for after, out in rest:
@@ -182,6 +177,34 @@ def prune_nodes(variables: Variables, scores: Scores, *, threshold: float = 0.01
     return unflatten_dict(flat)
 
 
+def prune_inputs(
+    variables: Variables, scores: Scores, *, threshold: float = 0.01
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Remove the inputs whose edges all score low, giving a network of fewer inputs.
+
+    Args:
+      variables: of a network whose KAN layers follow each other.
+      scores: from :func:`edge_scores`.
+      threshold: an input stays if its best edge scores above it; the best input always stays.
+
+    Returns:
+      Variables of the smaller network, and which inputs it takes: apply it to ``x[:, kept]``.
+
+    Raises:
+      ValueError: ``scores`` has no layer.
+    """
+    flat = flatten(variables)
+    layers = {path[:-1]: np.asarray(score) for path, score in flatten(scores).items()}
+    require(bool(layers), "prune_inputs", "scores", scores, "at least one layer")
+    first = min(layers, key=natural)
+    worth = layers[first].max(axis=1)
+    keep = np.flatnonzero((worth > threshold) | (worth == worth.max()))
+    for (collection, name), axis in _INPUT_AXES.items():
+        if (leaf := flat.get(at := (collection, *first, name))) is not None:
+            flat[at] = jnp.take(leaf, keep, axis=axis)
+    return unflatten_dict(flat), keep
+
+
 _OUTPUT_AXES = {("params", "coefficients"): 2, ("params", "base_kernel"): 1, ("mask", "edges"): 1}
 _INPUT_AXES = {
     ("params", "coefficients"): 1,
@@ -191,7 +214,7 @@ _INPUT_AXES = {
 }
 
 
-def _natural(path: Path) -> list[str | int]:
+def natural(path: Path) -> list[str | int]:
     """Order ``layers_10`` after ``layers_2``."""
     words = re.split(r"(\d+)", "/".join(path))
     return [int(word) if word.isdigit() else word for word in words]

@@ -19,6 +19,7 @@ Source: "KAN: Kolmogorov-Arnold Networks" (2024), section 2.2 (grid updates) and
 extension, equation 2.16); ``grid_eps`` is that of its published code.
 """
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -30,7 +31,7 @@ from jaxtyping import Array, Float
 from jaxnn._check import require, require_array
 from jaxnn._numeric import accumulation_dtype
 from jaxnn.layers.kan._basis import bspline_basis, require_grid
-from jaxnn.layers.kan._observe import Variables, find, observe, replaced
+from jaxnn.layers.kan._observe import Seen, Variables, find, observe, replaced
 
 Knots = Float[Array, " knots"] | Float[Array, "inputs knots"]
 
@@ -301,10 +302,12 @@ def update_grid(
 
     Raises:
       TypeError: ``x`` is not a floating-point array.
-      ValueError: the model has no KAN layer.
+      ValueError: the model has no KAN layer, or one whose basis is not of splines.
     """
     changes = {}
-    for path, (seen, inputs) in observe("update_grid", model, variables, x, **options).items():
+    layers = observe("update_grid", model, variables, x, **options)
+    _require_splines("update_grid", model, (seen for seen, _ in layers.values()))
+    for path, (seen, inputs) in layers.items():
         degree, coefficients = seen.layer.degree, seen.parameters["coefficients"]
         inputs = inputs.astype(seen.knots.dtype)
         knots = adapt_knots(inputs, seen.knots, degree=degree, grid_eps=grid_eps)
@@ -334,10 +337,13 @@ def extend_grid(
 
     Raises:
       TypeError: ``x`` is not a floating-point array.
-      ValueError: the model has no KAN layer, or ``grid`` is coarser than a present one.
+      ValueError: the model has no KAN layer, or one whose basis is not of splines, or ``grid``
+        is coarser than a present one.
     """
     changes = {}
-    for path, seen in find("extend_grid", model, variables, x, **options).items():
+    layers = find("extend_grid", model, variables, x, **options)
+    _require_splines("extend_grid", model, layers.values())
+    for path, seen in layers.items():
         degree, coefficients = seen.layer.degree, seen.parameters["coefficients"]
         present = coefficients.shape[0] - degree
         require(grid >= present, "extend_grid", "grid", grid, f"at least the present {present}")
@@ -347,3 +353,10 @@ def extend_grid(
         if seen.adaptive:
             changes["grid", *path, "knots"] = knots
     return replaced(variables, changes)
+
+
+def _require_splines(where: str, model: nn.Module, layers: Iterable[Seen]) -> None:
+    """Raise unless every layer has splines, the only basis here whose grid is data."""
+    others = {seen.layer.basis for seen in layers} - {"bspline"}
+    needs = f"KAN layers of splines alone, not of {others}"
+    require(not others, where, "model", type(model).__name__, needs)

@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxnn._check import require, require_array
 from jaxnn._numeric import accumulation_dtype
 from jaxnn.layers.kan._basis import uniform_knots
-from jaxnn.layers.kan._layer import KANLayer
+from jaxnn.layers.kan._layer import Basis, KANLayer
 
 Variables = Mapping[str, Any]
 Path = tuple[str, ...]
@@ -25,6 +25,7 @@ class Seen(NamedTuple):
     parameters: dict[str, jax.Array]  # coefficients, base_kernel
     knots: jax.Array  # (knots,) or (inputs, knots)
     adaptive: bool  # whether the knots are a variable
+    basis: Basis  # with those knots, if it has any
 
 
 def find(
@@ -89,7 +90,8 @@ def _see(variables: Variables, path: Path, layer: KANLayer) -> Seen:
         with jax.ensure_compile_time_eval():
             low, high = (jnp.asarray(end, dtype) for end in layer.grid_range)
             knots = uniform_knots(low, high, grid=layer.grid, degree=layer.degree)
-    return Seen(layer, dict(parameters), knots, adaptive)
+    # The layer is bound here and no longer outside, where it would not find its knots.
+    return Seen(layer, dict(parameters), knots, adaptive, layer.edge_basis())
 
 
 def _below(tree: Mapping[str, Any], path: Path) -> Mapping[str, Any]:

@@ -9,13 +9,13 @@ computed at once.
 Source: "KAN: Kolmogorov-Arnold Networks" (2024), section 2.5.1 (symbolification).
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxnn._check import require, require_array
@@ -35,37 +35,69 @@ class SymbolicFit(NamedTuple):
 
 
 class Symbol(NamedTuple):
-    """A function of the library, and how much simpler ones are preferred to it."""
+    """A function of the library.
+
+    Attributes:
+      function: element by element; not finite where it is not defined.
+      complexity: how much simpler ones are preferred to it.
+      expression: what sympy reads, of ``z``, e.g. ``"sin(z)"``; the name as a function if empty.
+    """
 
     function: Function
     complexity: int
+    expression: str = ""
+
+
+def _power(exponent: float) -> Function:
+    return lambda x: jnp.power(x, exponent)
 
 
 # A function with a simpler one as a limit (sin(εx) is a line, cos(εx) a parabola) is dearer.
 _LIBRARY = {
-    "x": Symbol(lambda x: x, 0),
-    "x^2": Symbol(jnp.square, 1),
-    "exp": Symbol(jnp.exp, 1),
-    "log": Symbol(jnp.log, 1),
-    "sqrt": Symbol(jnp.sqrt, 1),
-    "1/x": Symbol(lambda x: 1 / x, 1),
-    "abs": Symbol(jnp.abs, 1),
-    "x^3": Symbol(lambda x: x**3, 2),
-    "sin": Symbol(jnp.sin, 2),
-    "tanh": Symbol(jnp.tanh, 2),
-    "gaussian": Symbol(lambda x: jnp.exp(-(x**2)), 2),
-    "x^4": Symbol(lambda x: x**4, 3),
+    "x": Symbol(lambda x: x, 0, "z"),
+    "x^2": Symbol(jnp.square, 1, "z**2"),
+    "exp": Symbol(jnp.exp, 1, "exp(z)"),
+    "log": Symbol(jnp.log, 1, "log(z)"),
+    "sqrt": Symbol(jnp.sqrt, 1, "sqrt(z)"),
+    "1/x": Symbol(lambda x: 1 / x, 1, "1/z"),
+    "abs": Symbol(jnp.abs, 1, "Abs(z)"),
+    "x^3": Symbol(lambda x: x**3, 2, "z**3"),
+    "sin": Symbol(jnp.sin, 2, "sin(z)"),
+    "tanh": Symbol(jnp.tanh, 2, "tanh(z)"),
+    "gaussian": Symbol(lambda x: jnp.exp(-(x**2)), 2, "exp(-z**2)"),
+    "x^4": Symbol(lambda x: x**4, 3, "z**4"),
+}
+_FURTHER = {
+    "1/x^2": Symbol(lambda x: 1 / x**2, 2, "1/z**2"),
+    "1/sqrt": Symbol(jax.lax.rsqrt, 2, "1/sqrt(z)"),
+    "x^1.5": Symbol(_power(1.5), 2, "z**(3/2)"),
+    "sign": Symbol(jnp.sign, 2, "sign(z)"),
+    "cosh": Symbol(jnp.cosh, 3, "cosh(z)"),
+    "tan": Symbol(jnp.tan, 3, "tan(z)"),
+    "arctan": Symbol(jnp.arctan, 3, "atan(z)"),
+    "arcsin": Symbol(jnp.arcsin, 3, "asin(z)"),
+    "arctanh": Symbol(jnp.arctanh, 3, "atanh(z)"),
+    "1/x^3": Symbol(lambda x: 1 / x**3, 3, "1/z**3"),
+    "x^5": Symbol(lambda x: x**5, 4, "z**5"),
+    "1/x^4": Symbol(lambda x: 1 / x**4, 4, "1/z**4"),
+    "1/x^5": Symbol(lambda x: 1 / x**5, 4, "1/z**5"),
+    "erf": Symbol(jax.lax.erf, 4, "erf(z)"),
 }
 
 
-def symbolic_library() -> dict[str, Symbol]:
+def symbolic_library(size: Literal["small", "full"] = "small") -> dict[str, Symbol]:
     """Give the functions that :func:`suggest_symbolic` tries, by name, to be added to.
+
+    A cosine is a shifted sine, and an inverse cosine a mirrored inverse sine: a and b make them.
+
+    Args:
+      size: the dozen that most formulas are made of, or these and rarer ones.
 
     Example:
       >>> {**symbolic_library(), "cosh": Symbol(jnp.cosh, 2)}["cosh"].complexity
       2
     """
-    return dict(_LIBRARY)
+    return dict(_LIBRARY) if size == "small" else {**_LIBRARY, **_FURTHER}
 
 
 def fit_symbolic(
@@ -97,12 +129,12 @@ def fit_symbolic(
     Gradient: none flows through the search for a and b.
     """
     _require_curve("fit_symbolic", x, y)
-    fits = _search(x, y, (function,), float(reach), resolution, rounds)
+    fits = search(x, y, (function,), float(reach), resolution, rounds)
     return SymbolicFit(*(value[0] for value in fits))
 
 
 @partial(jax.jit, static_argnums=(2, 3, 4, 5), inline=True)
-def _search(
+def search(
     x: jax.Array,
     y: jax.Array,
     functions: tuple[Function, ...],
@@ -200,12 +232,16 @@ def suggest_symbolic(
     library = _LIBRARY if library is None else library
     symbols = list(library.values())
     functions = tuple(symbol.function for symbol in symbols)
-    every = _search(x, y, functions, reach, resolution, rounds)
+    every = search(x, y, functions, reach, resolution, rounds)
     fits = [SymbolicFit(*(value[i] for value in every)) for i in range(len(symbols))]
 
-    def rank(item: tuple[tuple[str, SymbolicFit], Symbol]) -> float:
-        (_, fit), symbol = item
-        return math.log2(max(1 - float(fit.r2), 0.0) + floor) + 2 * symbol.complexity
+    ranked = rank_symbols(np.asarray(every.r2), symbols, floor)
+    names = list(library)
+    return [(names[i], fits[i]) for i in ranked]
 
-    ranked = sorted(zip(zip(library, fits, strict=True), symbols, strict=True), key=rank)
-    return [named for named, _ in ranked]
+
+def rank_symbols(r2: np.ndarray, symbols: Sequence[Symbol], floor: float) -> np.ndarray:
+    """Order functions (last axis) from the best, by what they explain and how simple they are."""
+    complexity = np.array([symbol.complexity for symbol in symbols])
+    cost = np.log2(np.maximum(1 - r2.astype(float), 0.0) + floor) + 2.0 * complexity
+    return np.argsort(cost, axis=-1, kind="stable")
