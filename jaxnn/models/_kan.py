@@ -10,7 +10,7 @@ from flax.typing import Dtype
 from jaxtyping import Array, Float
 
 from jaxnn._check import require, require_array, require_rank
-from jaxnn.layers.kan import KANLayer
+from jaxnn.layers.kan import Basis, BasisName, KANLayer
 
 
 class KAN(nn.Module):
@@ -25,6 +25,7 @@ class KAN(nn.Module):
       grid: intervals of each spline's grid.
       degree: degree of the splines.
       grid_range: where the uniform grids begin and end.
+      basis: functions on the edges, splines or others, by name; see ``layers.kan.make_basis``.
       input_range: maps inputs linearly from this range onto ``grid_range`` first; ``None``
         leaves them. Splines see no difference between inputs outside their grid, so scale or
         standardise inputs that leave ``grid_range``.
@@ -38,6 +39,7 @@ class KAN(nn.Module):
     grid: int = 5
     degree: int = 3
     grid_range: tuple[float, float] = (-1.0, 1.0)
+    basis: BasisName | Basis = "bspline"
     input_range: tuple[float, float] | None = None
     regularization: float = 0.0
     layer: Callable[..., nn.Module] = KANLayer
@@ -63,6 +65,7 @@ class KAN(nn.Module):
                 grid=self.grid,
                 degree=self.degree,
                 grid_range=self.grid_range,
+                basis=self.basis,
                 regularization=self.regularization,
                 dtype=self.dtype,
                 param_dtype=self.param_dtype,
@@ -75,7 +78,7 @@ class KAN(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class KANConfig:
-    """A Kolmogorov-Arnold network with B-spline edges."""
+    """A Kolmogorov-Arnold network."""
 
     hidden: tuple[int, ...] = (32,)
     """Width of each hidden layer."""
@@ -85,6 +88,8 @@ class KANConfig:
     """Degree of the splines; 3 is cubic."""
     grid_range: tuple[float, float] = (-1.0, 1.0)
     """Where the grids begin and end."""
+    basis: BasisName = "bspline"
+    """Functions on the edges; all have as many as the splines of this grid and degree."""
     scale_inputs: bool = False
     """Whether to map ``input_range`` linearly onto ``grid_range`` first."""
     input_range: tuple[float, float] = (0.0, 1.0)
@@ -107,6 +112,7 @@ class KANConfig:
             grid=self.grid,
             degree=self.degree,
             grid_range=self.grid_range,
+            basis=self.basis,
             input_range=self.input_range if self.scale_inputs else None,
             regularization=self.regularization,
         )

@@ -13,10 +13,11 @@ def normal(key, *shapes):
 
 def module_case(name, module, *, shape, parity, **options):
     """Make the row of a linen module of one input: a function of its variables and ``x``."""
+    init = jax.jit(module.init)  # for all laws: one program, not one for each of its operations
 
     def inputs(key):
         parameters_key, x_key = jax.random.split(key)
         x = jax.random.normal(x_key, shape)
-        return module.init(parameters_key, x), x
+        return init(parameters_key, x), x
 
     return Case(name=name, function=module.apply, inputs=inputs, parity=parity, **options)

@@ -9,11 +9,13 @@ bumps, quotients. The splines, layer, grids, sparsity and formulas here are thos
 from jaxnn.layers.kan._basis import bspline_basis as bspline_basis
 from jaxnn.layers.kan._basis import uniform_bspline_basis as uniform_bspline_basis
 from jaxnn.layers.kan._basis import uniform_knots as uniform_knots
+from jaxnn.layers.kan._convolution import KANConv as KANConv
 from jaxnn.layers.kan._edges import edge_curves as edge_curves
 from jaxnn.layers.kan._edges import edge_scores as edge_scores
 from jaxnn.layers.kan._edges import prune_edges as prune_edges
 from jaxnn.layers.kan._edges import prune_inputs as prune_inputs
 from jaxnn.layers.kan._edges import prune_nodes as prune_nodes
+from jaxnn.layers.kan._families import BasisName as BasisName
 from jaxnn.layers.kan._families import chebyshev_basis as chebyshev_basis
 from jaxnn.layers.kan._families import fourier_basis as fourier_basis
 from jaxnn.layers.kan._families import gaussian_basis as gaussian_basis
@@ -36,6 +38,7 @@ from jaxnn.layers.kan._grid import fit_coefficients as fit_coefficients
 from jaxnn.layers.kan._grid import refine_knots as refine_knots
 from jaxnn.layers.kan._grid import refit_coefficients as refit_coefficients
 from jaxnn.layers.kan._grid import update_grid as update_grid
+from jaxnn.layers.kan._layer import Basis as Basis
 from jaxnn.layers.kan._layer import KANLayer as KANLayer
 from jaxnn.layers.kan._layer import edge_functions as edge_functions
 from jaxnn.layers.kan._layer import kan_layer as kan_layer
@@ -48,7 +51,10 @@ from jaxnn.layers.kan._symbolic import suggest_symbolic as suggest_symbolic
 from jaxnn.layers.kan._symbolic import symbolic_library as symbolic_library
 
 __all__ = [
+    "Basis",
+    "BasisName",
     "EdgeFits",
+    "KANConv",
     "KANLayer",
     "Symbol",
     "SymbolicFit",

@@ -217,17 +217,19 @@ class KANLayer(nn.Module):
         basis = self.edge_basis()
         row = jax.ShapeDtypeStruct((1, x.shape[-1]), x.dtype)
         shape = (jax.eval_shape(basis, row).shape[-2], x.shape[-1], self.features)
+        coefficients_init, base_kernel_init = edge_inits(
+            basis,
+            self.base,
+            fan_in=x.shape[-1],
+            grid_range=self.grid_range,
+            spline_share=self.spline_share,
+            power=spline_power(self.degree) if self.basis == "bspline" else None,
+        )
         coefficients = self.param(
-            "coefficients",
-            self.coefficients_init or self._spline_init(x.shape[-1]),
-            shape,
-            self.param_dtype,
+            "coefficients", self.coefficients_init or coefficients_init, shape, self.param_dtype
         )
         base_kernel = self.param(
-            "base_kernel",
-            self.base_kernel_init or self._base_init(x.shape[-1]),
-            shape[1:],
-            self.param_dtype,
+            "base_kernel", self.base_kernel_init or base_kernel_init, shape[1:], self.param_dtype
         )
         if self.has_variable("mask", "edges"):
             edges = self.get_variable("mask", "edges").astype(coefficients.dtype)
@@ -248,39 +250,55 @@ class KANLayer(nn.Module):
 
     def edge_basis(self) -> Basis:
         """Give the basis as a function: of the collection ``grid`` if it is there."""
-        if callable(self.basis):
-            return self.basis
         if self.basis == "bspline" and self.has_variable("grid", "knots"):
             knots = self.get_variable("grid", "knots")
             return lambda x: bspline_basis(x, knots, degree=self.degree)
-        low, high = self.grid_range
-        return make_basis(self.basis, grid=self.grid, degree=self.degree, low=low, high=high)
+        return named_or_own(self.basis, self.grid, self.degree, self.grid_range)
 
-    def _spline_init(self, inputs: int) -> Initializer:
-        """Draw coefficients with which the basis has its share of E[x²]."""
-        if self.basis == "bspline":
-            power = _spline_power(self.degree)
-        else:
-            # A mean over the range: whatever the functions are, their squares' sum is known.
-            values = self.edge_basis()(jnp.linspace(*self.grid_range, 257)[:, None])
-            power = jnp.mean(jnp.sum(jnp.square(values), axis=1))
-        std = jnp.sqrt(self.spline_share * _moment(self.grid_range) / (power * inputs))
 
+def named_or_own(
+    basis: BasisName | Basis, grid: int, degree: int, grid_range: tuple[float, float]
+) -> Basis:
+    """Give the basis of a name, or the function that was given instead of one."""
+    if callable(basis):
+        return basis
+    low, high = grid_range
+    return make_basis(basis, grid=grid, degree=degree, low=low, high=high)
+
+
+def edge_inits(
+    basis: Basis,
+    base: Callable[[jax.Array], jax.Array],
+    *,
+    fan_in: int,
+    grid_range: tuple[float, float],
+    spline_share: float,
+    power: float | None = None,
+) -> tuple[Initializer, Initializer]:
+    """Make initialisers of coefficients and base weights that share out E[x²] between them.
+
+    The powers are means over the range: whatever the functions are, their squares' sum is known.
+    ``power`` says it, if it has a closed form.
+    """
+
+    def drawn(share: float, values: Callable[[], jax.Array]) -> Initializer:
         def init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype) -> jax.Array:
+            wanted = share * _moment(grid_range) / fan_in
+            std = jnp.sqrt(wanted / jnp.maximum(values(), 1e-6))
             return std.astype(dtype) * jax.random.normal(key, shape, dtype)
 
         return init
 
-    def _base_init(self, inputs: int) -> Initializer:
-        """Draw weights with which the base function has the rest of E[x²]."""
+    def functions() -> jax.Array:
+        if power is not None:
+            return jnp.asarray(power)
+        values = basis(jnp.linspace(*grid_range, 257)[:, None])
+        return jnp.mean(jnp.sum(jnp.square(values), axis=1))
 
-        def init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype) -> jax.Array:
-            power = jnp.mean(self.base(jnp.linspace(*self.grid_range, 257)) ** 2)
-            share = (1 - self.spline_share) * _moment(self.grid_range) / inputs
-            std = jnp.sqrt(share / jnp.maximum(power, 1e-6))
-            return std.astype(dtype) * jax.random.normal(key, shape, dtype)
+    def fixed() -> jax.Array:
+        return jnp.mean(base(jnp.linspace(*grid_range, 257)) ** 2)
 
-        return init
+    return drawn(spline_share, functions), drawn(1 - spline_share, fixed)
 
 
 def _moment(span: tuple[float, float]) -> float:
@@ -289,7 +307,7 @@ def _moment(span: tuple[float, float]) -> float:
     return (low * low + low * high + high * high) / 3
 
 
-def _spline_power(degree: int) -> float:
+def spline_power(degree: int) -> float:
     """Integrate the square of the cardinal spline: the mean of Σ_b B_b(x)² over the grid."""
     # The autocorrelation of the spline of degree k at 0 is that of degree 2k + 1 at its centre.
     order = 2 * degree + 2
