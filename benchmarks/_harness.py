@@ -39,10 +39,13 @@ class Entry:
     Attributes:
       make: imports, builds and returns the work.
       needs: packages, by import name, without which the entry is skipped.
+      alike: whether it computes what ours does, to be checked before it is timed. One that
+        does not (another kind of network of the same size) is a yardstick, not a competitor.
     """
 
     make: Callable[[], Work]
     needs: tuple[str, ...] = ()
+    alike: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,7 +144,7 @@ def measure(
             first = jax.block_until_ready(work.call())
             seconds = time.perf_counter() - start
             witness = work.witness() if work.witness else first
-            if name in benchmark.others:
+            if name in benchmark.others and entry.alike:
                 disagreement[name] = difference(truth, witness)
         except Exception as error:
             if name not in benchmark.others:

@@ -1,21 +1,26 @@
-"""One training step of a cubic Kolmogorov-Arnold network, against the recursion of the paper.
+"""One training step of a cubic Kolmogorov-Arnold network, against plain code and the peers.
 
 The plain form evaluates the splines by the recursion of Cox and de Boor, with the functions as
-the last axis, and sums over inputs and functions in one einsum, as the published codes do. The
-limit is one matrix product a layer, forward and backward, without any spline.
+the last axis, and sums over inputs and functions in one einsum, as the published codes do. So
+does ``adaptive``, ours with knots that are data. pykan runs in its fast mode, jaxkan with the
+faster of its two spline layers, both without the parameters that the others lack. ``mlp`` is a
+perceptron with as many parameters. The limit is one matrix product a layer, forward and
+backward, without any spline.
 """
 
+import os
 from functools import cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from benchmarks import _training as training
 from benchmarks._harness import Benchmark, Entry, Work
 
-BATCH, INPUTS, FEATURES = 512, 64, (64, 10)
+BATCH, INPUTS, FEATURES = 256, 64, (64, 10)
 GRID, DEGREE, LOW, HIGH = 5, 3, -1.0, 1.0
 FUNCTIONS = GRID + DEGREE
 
@@ -24,7 +29,13 @@ def benchmark() -> Benchmark:
     return Benchmark(
         name="kan-train-step",
         ours=Entry(make=ours),
-        others={"plain": Entry(make=plain)},
+        others={
+            "plain": Entry(make=plain),
+            "adaptive": Entry(make=adaptive),
+            "jaxkan": Entry(make=jaxkan_step, needs=("jaxkan",)),
+            "pykan": Entry(make=pykan_step, needs=("kan", "torch")),
+            "mlp": Entry(make=perceptron, alike=False),
+        },
         limit=Entry(make=limit),
         shapes={
             "batch": BATCH,
@@ -72,12 +83,12 @@ def setting() -> tuple[Any, Any]:
     return batch, PlainKAN(FEATURES).init(jax.random.key(1), batch[0])["params"]
 
 
-def ours() -> Work:
+def network() -> tuple[Any, Any]:
+    """Make our model, and the parameters in its order: ours are basis-major."""
     from jaxnn import models
 
-    batch, params = setting()
+    params = setting()[1]
     model = models.KAN(features=FEATURES, grid=GRID, degree=DEGREE, grid_range=(LOW, HIGH))
-    # Ours are basis-major.
     named = {
         f"layers_{i}": {
             "coefficients": params[f"spline_{i}"].transpose(1, 0, 2),
@@ -85,8 +96,31 @@ def ours() -> Work:
         }
         for i in range(len(FEATURES))
     }
-    start = training.ours_starter(model, named, batch[0], training.optimiser())
+    return model, named
+
+
+def ours() -> Work:
+    batch, _ = setting()
+    start = training.ours_starter(*network(), batch[0], training.optimiser())
     return training.stepping(start, training.ours_step(), batch)
+
+
+def adaptive() -> Work:
+    """Give every layer a collection of knots, even though they are still the uniform ones."""
+    from jaxnn.layers import kan
+
+    batch, _ = setting()
+    start = training.ours_starter(*network(), batch[0], training.optimiser())
+    knots = kan.uniform_knots(jnp.array(LOW), jnp.array(HIGH), grid=GRID, degree=DEGREE)
+    grid = {
+        f"layers_{i}": {"knots": jnp.tile(knots, (width, 1))}
+        for i, width in enumerate((INPUTS, *FEATURES[:-1]))
+    }
+
+    def begin() -> Any:
+        return start().replace(collections={"grid": training.copy(grid)})
+
+    return training.stepping(begin, training.ours_step(), batch)
 
 
 def plain() -> Work:
@@ -94,6 +128,84 @@ def plain() -> Work:
     model, tx = PlainKAN(FEATURES), training.optimiser()
     step = training.plain_step(lambda params, x: model.apply({"params": params}, x), tx)
     return training.stepping(training.plain_starter(params, tx), step, batch)
+
+
+def perceptron() -> Work:
+    from jaxnn import models
+
+    batch, params = setting()
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    width = round((count - FEATURES[-1]) / (INPUTS + 1 + FEATURES[-1]))
+    model, tx = models.MLP(features=(width, FEATURES[-1])), training.optimiser()
+    params = model.init(jax.random.key(2), batch[0])["params"]
+    start = training.ours_starter(model, params, batch[0], tx)
+    return training.stepping(start, training.ours_step(), batch)
+
+
+def jaxkan_step() -> Work:
+    from flax import nnx
+    from jaxkan.models.KAN import KAN
+
+    batch, params = setting()
+    options = {"k": DEGREE, "G": GRID, "grid_range": (LOW, HIGH), "grid_e": 1.0}
+    options |= {"external_weights": False, "add_bias": False}
+    model = KAN([INPUTS, *FEATURES], "spline", options, seed=0)
+    for i, layer in enumerate(model.layers):
+        layer.c_basis[...] = params[f"spline_{i}"].transpose(2, 0, 1)
+        layer.c_res[...] = params[f"base_{i}"]["kernel"].T
+    graph, weights, rest = nnx.split(model, nnx.Param, ...)
+    tx = training.optimiser()
+    step = training.plain_step(lambda weights, x: nnx.merge(graph, weights, rest)(x), tx)
+    return training.stepping(training.plain_starter(weights, tx), step, batch)
+
+
+def pykan_step() -> Work:
+    import torch
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    (x, y), _ = setting()
+    batch = torch.tensor(np.asarray(x)), torch.tensor(np.asarray(y)).long()
+    return training.stepping(pykan_network, torch_step, batch)
+
+
+def pykan_network() -> tuple[Any, Any]:
+    """Make the same network and optimiser in pykan."""
+    import tempfile
+
+    import torch
+    from kan import KAN
+
+    params = setting()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        model: Any = KAN(
+            width=[INPUTS, *FEATURES],
+            grid=GRID,
+            k=DEGREE,
+            grid_range=[LOW, HIGH],
+            sp_trainable=False,
+            auto_save=False,
+            ckpt_path=folder,
+        ).speed()
+    for i, layer in enumerate(model.act_fun):
+        coefficients = np.asarray(params[f"spline_{i}"]).transpose(0, 2, 1)
+        layer.coef.data = torch.tensor(coefficients.copy())
+        layer.scale_base.data = torch.tensor(np.array(params[f"base_{i}"]["kernel"]))
+        layer.scale_sp.data = torch.ones_like(layer.scale_sp)
+    trained = [p for layer in model.act_fun for p in (layer.coef, layer.scale_base)]
+    # optax's decay is 1e-4 where theirs is 1e-2.
+    return model, torch.optim.AdamW(trained, lr=training.LEARNING_RATE, weight_decay=1e-4)
+
+
+def torch_step(state: tuple[Any, Any], batch: Any) -> tuple[Any, dict[str, Any]]:
+    """Make one eager step."""
+    import torch
+
+    model, adamw = state
+    loss = torch.nn.functional.cross_entropy(model(batch[0]), batch[1])
+    adamw.zero_grad()
+    loss.backward()
+    adamw.step()
+    return state, {"loss": loss.detach()}
 
 
 def limit() -> Work:

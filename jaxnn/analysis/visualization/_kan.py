@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -135,21 +135,30 @@ def _first_column(ax: "Axes") -> bool:
 def kan_network(
     strengths: Sequence[Values],
     *,
+    curves: Sequence[Values] | None = None,
+    input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
     limit: int = 80,
     axes: "Axes | None" = None,
 ) -> "Figure":
     """Draw a network's nodes in columns and its strongest edges between them.
 
+    With the curves of small networks every edge carries a picture of its function.
+
     Args:
       strengths: one (inputs, outputs) array a layer; an edge's opacity and width go from the
         weakest that is drawn to the strongest of its layer.
+      curves: one (points, inputs, outputs) array a layer, the functions over their range, each
+        drawn in a box of its own at its edge's middle, scaled to fill it; see
+        ``layers.kan.edge_curves``.
+      input_names: names of the first column's nodes.
       output_names: names of the last column's nodes.
       limit: draw only so many edges a layer, the strongest.
       axes: where to draw.
 
     Returns:
-      The figure; one collection of lines a layer, weakest edge first.
+      The figure; one collection of lines a layer, weakest edge first, and one axes inside for
+      each curve.
     """
     from matplotlib.collections import LineCollection
 
@@ -164,6 +173,10 @@ def kan_network(
             [a.shape for a in layers],
             "layers whose inputs are the outputs of the one before",
         )
+    boxes: list[Any] = [None] * len(layers) if curves is None else [np.asarray(c, float) for c in curves]
+    for array, box in zip(layers, boxes, strict=False):
+        ok = len(boxes) == len(layers) and (box is None or box.shape[1:] == array.shape)
+        require(ok, where, "curves", box, f"shape (points, {array.shape[0]}, {array.shape[1]})")
     sizes = [layers[0].shape[0], *(a.shape[1] for a in layers)]
     figure, axes = canvas(axes, 4.4, 3.4, left=0.1, right=0.35, top=0.1, bottom=0.3)
     for depth, array in enumerate(layers):
@@ -190,6 +203,9 @@ def kan_network(
                 alpha=0.1 + 0.85 * weight**1.5,
             )
         )
+        if boxes[depth] is not None:
+            shown = boxes[depth][:, sources, targets].T
+            _draw_boxes(axes, ends, shown, weight, float(max(sizes)))
     for depth, size in enumerate(sizes):
         axes.scatter(
             np.full(size, depth),
@@ -201,6 +217,8 @@ def kan_network(
         )
         name = "inputs" if depth == 0 else "outputs" if depth == len(sizes) - 1 else "nodes"
         axes.text(depth, -0.05, f"{size} {name}", ha="center", va="top", color=MUTED, fontsize=8)
+    for height, name in zip(_heights(sizes[0]), input_names or [], strict=False):
+        axes.text(-0.06, height, name, ha="right", va="center", fontsize=7.5)
     for height, name in zip(_heights(sizes[-1]), output_names or [], strict=False):
         axes.text(len(layers) + 0.05, height, name, va="center", fontsize=7.5)
     axes.set_xlim(-0.25, len(layers) + 0.12)
@@ -212,3 +230,33 @@ def kan_network(
 def _heights(size: int) -> np.ndarray:
     """Spread a column's nodes evenly, the first on top."""
     return 1 - (np.arange(size) + 0.5) / size
+
+
+def _draw_boxes(
+    axes: "Axes",
+    ends: np.ndarray,
+    curves: np.ndarray,
+    weight: np.ndarray,
+    most: float,
+) -> None:
+    """Draw each edge's function on it."""
+    height = min(0.16, 0.55 / most)
+    width = 1.5 * height
+    # Where two edges of a layer cross their boxes would cover each other: every other one is
+    # moved towards its start, those next to it towards their end.
+    along = 0.5 + 0.16 * (np.arange(len(ends)) % 2 - 0.5)
+    for (start, end), curve, share, strength in zip(ends, curves, along, weight, strict=True):
+        x, y = start + share * (end - start)
+        box = axes.inset_axes(
+            (x - width / 2, y - height / 2, width, height), transform=axes.transData, zorder=4
+        )
+        low, high = float(curve.min()), float(curve.max())
+        box.plot(curve, color=BLUE, alpha=0.35 + 0.65 * float(strength), linewidth=1.2)
+        margin = 0.1 * max(high - low, 1e-9)
+        box.set_ylim(low - margin, high + margin)
+        box.set_xticks([])
+        box.set_yticks([])
+        for spine in box.spines.values():
+            spine.set_visible(True)
+            spine.set_color(MUTED)
+            spine.set_linewidth(0.6)

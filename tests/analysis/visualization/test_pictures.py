@@ -47,6 +47,11 @@ def test_network_draws_the_strongest_edges_between_their_nodes():
     first = np.array([[0.0, 5.0], [1.0, 0.0], [0.0, 2.0]])
     second = np.array([[1.0], [3.0]])
     axes = visualization.kan_network([first, second], limit=2).axes[0]
+    boxes = [np.linspace(0, 1, 9)[:, None, None] * layer[None] for layer in (first, second)]
+    drawn = visualization.kan_network([first, second], curves=boxes).axes[0].child_axes
+    assert len(drawn) == first.size + second.size
+    # The last box of the first layer is its strongest edge's.
+    np.testing.assert_allclose(drawn[first.size - 1].lines[0].get_ydata()[-1], first.max())
     lines = [c for c in axes.collections if hasattr(c, "get_segments")]
     assert [len(c.get_segments()) for c in lines] == [2, 2]
     weak, strong = lines[0].get_segments()
@@ -127,6 +132,10 @@ def test_confusion_writes_the_counts_where_they_happened():
         (lambda: visualization.kan_edges(LINE, CURVES[:5]), "`curves` is .*needs shape"),
         (lambda: visualization.kan_network([np.ones((2, 3)), np.ones((2, 3))]), "`strengths`"),
         (lambda: visualization.kan_network([]), "at least one layer"),
+        (
+            lambda: visualization.kan_network([np.ones((2, 3))], curves=[np.ones((9, 3, 2))]),
+            r"`curves` .* needs shape \(points, 2, 3\)",
+        ),
         (lambda: visualization.spike_raster(np.ones(3)), r"needs shape \(time, units\)"),
         (
             lambda: visualization.spike_raster(np.ones((3, 2)), membrane=np.ones(3)),
