@@ -2,6 +2,12 @@
 
 The network is two residual blocks on the pixels of digits, each a ReLU feed-forward network
 of a normalised stream, as in a transformer.
+
+That keeping k units helps against noisy labels is not seen. With learning rates of 0.0003 to 0.01
+and up to 3000 steps, by when both networks fit nine tenths or all of the noise, top-k ends 3
+points behind to 2 ahead; stopped early it is behind, for it fits the noise sooner. Vision
+transformers, trained for 1500 to 2500 steps on patches of 2 or 4 pixels, end 1 to 4 points ahead
+at a rate of 0.003 and level at 0.001, the calibration error 0.03 above to 0.01 below.
 """
 
 import functools
