@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -56,8 +57,9 @@ def create_state(
     *,
     key: jax.Array,
     ema_decay: float | None = None,
+    variables: Mapping[str, Any] | None = None,
 ) -> TrainState:
-    """Initialise a model and its optimiser.
+    """Initialise a model and its optimiser, or the optimiser alone for variables given.
 
     Args:
       model: a linen module called with one input.
@@ -65,6 +67,8 @@ def create_state(
       example: an input batch of any size; only its shape and dtype matter.
       key: random key, typed or legacy; it stays usable (the state keeps one derived from it).
       ema_decay: keep an average of the parameters with this decay, e.g. 0.999.
+      variables: where to start, e.g. those of a network trained or pruned before; they are
+        copied. The model initialises its own if ``None``.
 
     Returns:
       A state at step 0. Steps made with donation consume it: use the state they return.
@@ -79,7 +83,9 @@ def create_state(
             0 < ema_decay < 1, "create_state", "ema_decay", ema_decay, "a number in (0, 1) or None"
         )
 
-    state = _make(_Recipe(model, tx, ema_decay), key, example)
+    if variables is not None:
+        variables = {name: dict(tree) for name, tree in variables.items()}
+    state = _make(_Recipe(model, tx, ema_decay), key, example, variables)
     require(
         bool(jax.tree.leaves(state.params)), "create_state", "model", model, "parameters to train"
     )
@@ -109,10 +115,15 @@ class _Recipe:
 # One program for all initialisers, compiled once for all seeds; its outputs share no buffers,
 # so all can be donated.
 @functools.partial(jax.jit, static_argnums=0)
-def _make(recipe: _Recipe, key: jax.Array, example: Any) -> TrainState:
+def _make(
+    recipe: _Recipe, key: jax.Array, example: Any, given: dict[str, Any] | None
+) -> TrainState:
     model, tx = recipe.model, recipe.tx
     init_key, run_key = jax.random.split(key)
-    variables = dict(model.init(init_key, example))
+    if given is None:
+        variables = dict(model.init(init_key, example))
+    else:
+        variables = jax.tree.map(jnp.copy, given)
     params = variables.pop("params", {})
     return TrainState(
         step=jnp.zeros((), jnp.int32),

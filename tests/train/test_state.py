@@ -6,7 +6,7 @@ import pytest
 from flax import linen as nn
 
 from jaxnn import train
-from tests.train.toys import NET, assert_same_bits, examples, new_state
+from tests.train.toys import ADAM, NET, assert_same_bits, examples, new_state, step_of
 
 
 def make(**options):
@@ -116,3 +116,16 @@ def test_bad_arguments_are_named(key):
 
     with pytest.raises(ValueError, match=r"create_state: `model` is Empty.* parameters to train"):
         train.create_state(Empty(), optax.sgd(0.1), jnp.ones((1, 2)), key=key)
+
+
+def test_starts_from_variables_that_stay_alive(key):
+    """A state made from given variables is their copy; steps that consume it leave them."""
+    x, y = (jnp.asarray(v[:12]) for v in examples())
+    first = new_state()
+    given = jax.tree.map(jnp.copy, first.variables)
+    state = train.create_state(NET, ADAM, x, key=key, variables=given)
+    assert_same_bits(state.variables, given)
+    assert_same_bits(state.opt_state, ADAM.init(state.params))
+    state, _ = step_of()(state, (x, y))
+    assert int(state.step) == 1
+    assert_same_bits(given, first.variables)  # reading a consumed array would raise

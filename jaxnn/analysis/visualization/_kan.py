@@ -173,7 +173,9 @@ def kan_network(
             [a.shape for a in layers],
             "layers whose inputs are the outputs of the one before",
         )
-    boxes: list[Any] = [None] * len(layers) if curves is None else [np.asarray(c, float) for c in curves]
+    boxes: list[Any] = [None] * len(layers)
+    if curves is not None:
+        boxes = [np.asarray(box, np.float64) for box in curves]
     for array, box in zip(layers, boxes, strict=False):
         ok = len(boxes) == len(layers) and (box is None or box.shape[1:] == array.shape)
         require(ok, where, "curves", box, f"shape (points, {array.shape[0]}, {array.shape[1]})")
@@ -186,15 +188,17 @@ def kan_network(
         # From the weakest drawn to the strongest, or all would look alike in a wide layer.
         span = float(drawn[-1] - drawn[0])
         weight = (drawn - drawn[0]) / span if span > 0 else np.ones(len(drawn))
-        ends = np.stack(
-            [
-                np.stack([np.full(len(order), float(depth)), _heights(sizes[depth])[sources]], 1),
-                np.stack(
-                    [np.full(len(order), depth + 1.0), _heights(sizes[depth + 1])[targets]], 1
-                ),
-            ],
-            axis=1,
-        )
+        left, right = _heights(sizes[depth])[sources], _heights(sizes[depth + 1])[targets]
+        path = [
+            np.stack([np.full(len(order), depth + end), y], 1) for end, y in ((0, left), (1, right))
+        ]
+        if boxes[depth] is not None:
+            # Boxes stand in a column of their own, and the edges go through them.
+            rank = np.argsort(np.argsort(-(left + 1e-3 * right), kind="stable"))
+            middle = np.stack([np.full(len(order), depth + 0.5), _heights(len(order))[rank]], 1)
+            path.insert(1, middle)
+            _draw_boxes(axes, middle, boxes[depth][:, sources, targets].T, weight)
+        ends = np.stack(path, axis=1)
         axes.add_collection(
             LineCollection(
                 list(ends),
@@ -203,9 +207,6 @@ def kan_network(
                 alpha=0.1 + 0.85 * weight**1.5,
             )
         )
-        if boxes[depth] is not None:
-            shown = boxes[depth][:, sources, targets].T
-            _draw_boxes(axes, ends, shown, weight, float(max(sizes)))
     for depth, size in enumerate(sizes):
         axes.scatter(
             np.full(size, depth),
@@ -232,26 +233,16 @@ def _heights(size: int) -> np.ndarray:
     return 1 - (np.arange(size) + 0.5) / size
 
 
-def _draw_boxes(
-    axes: "Axes",
-    ends: np.ndarray,
-    curves: np.ndarray,
-    weight: np.ndarray,
-    most: float,
-) -> None:
-    """Draw each edge's function on it."""
-    height = min(0.16, 0.55 / most)
+def _draw_boxes(axes: "Axes", middles: np.ndarray, curves: np.ndarray, weight: np.ndarray) -> None:
+    """Draw each edge's function in a box on its way."""
+    height = min(0.16, 0.86 / len(middles))
     width = 1.5 * height
-    # Where two edges of a layer cross their boxes would cover each other: every other one is
-    # moved towards its start, those next to it towards their end.
-    along = 0.5 + 0.16 * (np.arange(len(ends)) % 2 - 0.5)
-    for (start, end), curve, share, strength in zip(ends, curves, along, weight, strict=True):
-        x, y = start + share * (end - start)
+    for (x, y), curve, strength in zip(middles, curves, weight, strict=True):
         box = axes.inset_axes(
             (x - width / 2, y - height / 2, width, height), transform=axes.transData, zorder=4
         )
         low, high = float(curve.min()), float(curve.max())
-        box.plot(curve, color=BLUE, alpha=0.35 + 0.65 * float(strength), linewidth=1.2)
+        box.plot(curve, color=BLUE, alpha=0.15 + 0.85 * float(strength), linewidth=1.2)
         margin = 0.1 * max(high - low, 1e-9)
         box.set_ylim(low - margin, high + margin)
         box.set_xticks([])
@@ -260,3 +251,4 @@ def _draw_boxes(
             spine.set_visible(True)
             spine.set_color(MUTED)
             spine.set_linewidth(0.6)
+            spine.set_alpha(0.3 + 0.7 * float(strength))
