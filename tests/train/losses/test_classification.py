@@ -63,6 +63,15 @@ def test_labels_outside_the_classes_give_nan():
         assert np.isnan(got).tolist() == [True, True, True, False]
 
 
+def test_bytes_as_labels_of_256_classes():
+    logits = jnp.asarray(np.random.default_rng(0).normal(size=(3, 256)), jnp.float32)
+    labels = jnp.array([0, 40, 255], jnp.uint8)
+    got = losses.cross_entropy(logits, labels)
+    np.testing.assert_allclose(got, -log_softmax(logits, axis=-1)[range(3), labels], rtol=1e-5)
+    best = jnp.argmax(logits, axis=-1).astype(jnp.uint8)
+    np.testing.assert_array_equal(losses.accuracy(logits, best), 1)
+
+
 def test_bfloat16_logits_give_float32_losses():
     """Compared with float64 on the same rounded logits."""
     z = (10 * jax.random.normal(jax.random.key(0), (50, 7))).astype(jnp.bfloat16)
@@ -99,7 +108,7 @@ def test_bad_arguments_are_named(loss):
 def test_z_loss_adds_the_squared_log_normaliser(logits):
     """Also to a smoothed loss; a normaliser of one adds nothing."""
     z, y = jnp.asarray(logits[0]), jnp.asarray(logits[1])
-    log_z = logsumexp(logits[0].astype(np.float64), axis=-1)
+    log_z = np.asarray(logsumexp(logits[0].astype(np.float64), axis=-1))
     for smoothing in (0.0, 0.3):
         plain = cross_entropy(z, y, label_smoothing=smoothing)
         got = losses.cross_entropy(z, y, label_smoothing=smoothing, z_loss=0.1)

@@ -1,0 +1,1 @@
+"""Claims of papers on transformers and on published families of them."""
