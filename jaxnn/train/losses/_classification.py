@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
 from jaxnn._check import describe, require, require_array
 from jaxnn._numeric import accumulation_dtype
@@ -11,7 +11,7 @@ from jaxnn._numeric import accumulation_dtype
 
 def cross_entropy(
     outputs: Float[Array, "*batch classes"],
-    targets: Int[Array, "*batch"],
+    targets: Integer[Array, "*batch"],
     *,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
@@ -66,7 +66,7 @@ def cross_entropy(
 
 
 def accuracy(
-    outputs: Float[Array, "*batch classes"], targets: Int[Array, "*batch"]
+    outputs: Float[Array, "*batch classes"], targets: Integer[Array, "*batch"]
 ) -> Float[Array, "*batch"]:
     """Give 1 where the largest logit is the label's, else 0; the first wins a tie.
 
@@ -101,4 +101,7 @@ def _check(where: str, outputs: jax.Array, targets: jax.Array) -> tuple[jax.Arra
         f"shape {outputs.shape[:-1]}, that of `outputs` without its class axis",
         "Are the labels one-hot? Take their argmax." if targets.shape == outputs.shape else "",
     )
-    return jnp.asarray(outputs), jnp.asarray(targets)
+    targets = jnp.asarray(targets)
+    # Bytes cannot be compared with a number of classes that is 256: it would wrap to 0.
+    narrow = targets.dtype.itemsize < 4
+    return jnp.asarray(outputs), targets.astype(jnp.int32) if narrow else targets
