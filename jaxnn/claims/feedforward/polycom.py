@@ -1,10 +1,19 @@
-"""Polynomial compositions: what they contain, what they fit exactly, and language modelling."""
+"""Polynomial compositions: what they contain, what they fit exactly, and language modelling.
+
+The networks are trained as the authors train theirs, by AdamW of decays 0.9, 0.95 and 0.1. Each
+activation was given learning rates of 0.0025 to 0.02 on other seeds; within a factor of 1.5 the
+best is the same for all three. PolyNorm is ahead at all of them, by 0.003 to 0.04; with AdamW's
+usual decays and a rate of 0.005 it was 0.005 behind. PolyReLU is level with GELU within the
+spread of three seeds, from 0.03 ahead to 0.02 behind; 500 steps of 16 rows favour it most, and
+take too long here.
+"""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from jaxnn.claims import Check, Claim
 from jaxnn.claims._experiments import train_language_models
@@ -14,7 +23,7 @@ from jaxnn.models import Transformer
 
 KNOTS = 8
 WIDTH = 2 * KNOTS + 8
-STEPS = 250
+STEPS, BATCH, LEARNING_RATE = 400, 8, 7e-3
 SEEDS = 3
 
 
@@ -108,9 +117,12 @@ def _language_model(activation: Any) -> Transformer:
 def effects(key: jax.Array) -> list[Check]:
     """Loss on held-out source code, beside GELU from the same start on the same text."""
     keys = jax.random.split(key, SEEDS)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, LEARNING_RATE, STEPS // 10, STEPS)
+    adamw = optax.adamw(schedule, b1=0.9, b2=0.95, weight_decay=0.1)
+    tx = optax.chain(optax.clip_by_global_norm(1.0), adamw)
     losses = {
         name: train_language_models(
-            _language_model(activation), keys, steps=STEPS
+            _language_model(activation), keys, steps=STEPS, batch=BATCH, tx=tx
         ).validation.mean()
         for name, activation in (
             ("GELU", jax.nn.gelu),
