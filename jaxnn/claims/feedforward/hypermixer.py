@@ -18,8 +18,8 @@ from jaxnn.models import TransformerBlock
 WIDTH = 32
 KEYS, VALUES = 16, 8
 LEAST, MOST = 8, 16
-STEPS = 800
-BATCH = 64
+STEPS = 1000
+BATCH = 32
 SEEDS = 2
 TESTED = 1024
 
