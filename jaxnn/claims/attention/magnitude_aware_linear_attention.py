@@ -158,9 +158,9 @@ def _run(attention: Any) -> Any:
     def run(start_key, data_key, test_key):
         init = jax.nn.initializers.lecun_normal()
         keys = jax.random.split(start_key, 4)
-        shapes = dict.fromkeys(("query", "key", "value"), (TASK_WIDTH, HEAD))
-        shapes["out"] = (HEAD, TASK_WIDTH)
-        params = {n: init(k, s) for (n, s), k in zip(shapes.items(), keys, strict=True)}
+        maps = ("query", "key", "value", "out")
+        shapes = [(TASK_WIDTH, HEAD)] * 3 + [(HEAD, TASK_WIDTH)]
+        params = {n: init(k, s) for n, s, k in zip(maps, shapes, keys, strict=True)}
         batches = jax.vmap(lambda k: _batches(k, BATCH))(jax.random.split(data_key, STEPS))
         params, _ = train(loss, tx, params, batches)
         test = _batches(test_key, 512)
