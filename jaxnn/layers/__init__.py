@@ -14,8 +14,18 @@ if TYPE_CHECKING:
     from jaxnn.layers import kan as kan
     from jaxnn.layers import normalization as normalization
     from jaxnn.layers import position as position
+    from jaxnn.layers import rational as rational
     from jaxnn.layers import spiking as spiking
 
-__all__ = ["activations", "attention", "feedforward", "kan", "normalization", "position", "spiking"]
+__all__ = [
+    "activations",
+    "attention",
+    "feedforward",
+    "kan",
+    "normalization",
+    "position",
+    "rational",
+    "spiking",
+]
 
 __getattr__, __dir__ = _lazy.attach(__name__, submodules=__all__)
