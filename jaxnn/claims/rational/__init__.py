@@ -1,0 +1,1 @@
+"""Claims of neurons that are quotients of polynomials."""
