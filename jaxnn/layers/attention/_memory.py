@@ -16,7 +16,7 @@ K            ``kernel``, ``(rate, features, outputs)``
 ===========  ==================================================
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -141,8 +141,9 @@ def mean_compression(slots: MemorySlots, *, rate: int) -> MemorySlots:
     """
     states, valid, usage = _blocks("mean_compression", slots, rate)
     wide = accumulation_dtype(states.dtype)
-    share = valid / jnp.maximum(jnp.sum(valid, axis=-1, keepdims=True), 1).astype(wide)
-    mean = jnp.sum(states.astype(wide) * share.astype(wide)[..., None], axis=-2)
+    counted = valid.astype(wide)
+    share = counted / jnp.maximum(jnp.sum(counted, axis=-1, keepdims=True), 1)
+    mean = jnp.sum(states.astype(wide) * share[..., None], axis=-2)
     return MemorySlots(mean.astype(states.dtype), valid.any(-1), usage)
 
 
@@ -334,13 +335,17 @@ def _check_slots(where: str, **arguments: object) -> None:
     for name, slots in arguments.items():
         if not isinstance(slots, MemorySlots):
             raise TypeError(f"{where}: `{name}` is {type(slots).__name__}; it needs MemorySlots.")
-        require_array(where, **{f"{name}.states": slots.states, f"{name}.usage": slots.usage})
-        require_array(where, floating=False, **{f"{name}.valid": slots.valid})
+        arrays: dict[str, Any] = {f"{name}.states": slots.states, f"{name}.usage": slots.usage}
+        require_array(where, **arrays)
         require_rank(where, f"{name}.states", slots.states, 2, "(*batch, slots, features)")
         shape = slots.states.shape[:-1]
         for field in ("valid", "usage"):
             have = getattr(slots, field)
             require(have.shape == shape, where, f"{name}.{field}", have, f"shape {shape}")
+        if slots.valid.dtype != jnp.bool_:
+            raise TypeError(
+                f"{where}: `{name}.valid` has dtype {slots.valid.dtype}; it needs bool."
+            )
 
 
 def _check_rate(where: str, slots: MemorySlots, rate: int) -> int:

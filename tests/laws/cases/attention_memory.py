@@ -1,6 +1,7 @@
 """Rows of ``layers.attention``: relative distances, and memory that is compressed."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -65,8 +66,10 @@ class Read(attention.CompressiveAttention):
     def apply(self, variables, x, **options):
         first, second = x[..., :4, :], x[..., 4:, :]
         _, after = super().apply(variables, first, mutable=["memory"])
-        y, after = super().apply({**variables, **after}, second, mutable=["memory"], **options)
-        return y, after["memory"]["compressed"].states
+        variables = {**variables, **after}
+        y, after = super().apply(variables, second, mutable=["memory"], **options)
+        slots: Any = after["memory"]["compressed"]
+        return y, slots.states
 
 
 CASES = [

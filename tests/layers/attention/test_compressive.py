@@ -146,7 +146,7 @@ def test_reconstruction_loss_trains_the_compression_only(key):
     @jax.jit
     def slopes(params, segments):
         def loss(params, segments):
-            memory = None
+            memory, after = None, {}
             for x in segments:
                 variables = {"params": params} | ({} if memory is None else {"memory": memory})
                 _, after = module.apply(variables, x, mutable=["memory", "losses"])

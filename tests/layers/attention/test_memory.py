@@ -1,4 +1,5 @@
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -83,15 +84,17 @@ def test_most_used_keeps_the_right_slots_in_order():
 def test_convolution_is_flax(key, steps):
     x = jax.random.normal(key, (2, steps, 4))
     conv = nn.Conv(5, (3,), strides=(3,), padding="VALID")
-    params = conv.init(key, x)["params"]
+    params: Any = conv.init(key, x)["params"]
     bias = jnp.arange(5.0)
-    want = conv.apply({"params": {**params, "bias": bias}}, x)
+
+    def flax(x) -> Any:
+        return conv.apply({"params": {**params, "bias": bias}}, x)
+
     got = attention.convolution_compression(slots(x), params["kernel"], bias)
-    np.testing.assert_allclose(got.states, want, atol=1e-5)
+    np.testing.assert_allclose(got.states, flax(x), atol=1e-5)
     empty = slots(x, jnp.ones((2, steps), bool).at[0, :4].set(False))
-    want = conv.apply({"params": {**params, "bias": bias}}, x.at[0, :4].set(0))
     got = attention.convolution_compression(empty, params["kernel"], bias)
-    np.testing.assert_allclose(got.states, want, atol=1e-5)
+    np.testing.assert_allclose(got.states, flax(x.at[0, :4].set(0)), atol=1e-5)
     assert got.valid.tolist() == [[False, True], [True, True]]
 
 

@@ -1,4 +1,5 @@
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -54,14 +55,17 @@ def test_equals_a_loop_over_pairs(key, causal):
     arrays = [rng.normal(size=shape) for shape in shapes]
     allowed = np.ones((batch, keys), bool)
     allowed[0, :2] = allowed[1, 3] = False
-    want, weights = loop(*arrays, allowed, causal=causal)
-    *inputs, bias = (jnp.asarray(array, jnp.float32) for array in arrays)
-    attend = functools.partial(
+    reference: Any = loop
+    want, weights = reference(*arrays, allowed, causal=causal)
+    inputs = [jnp.asarray(array, jnp.float32) for array in arrays]
+    bias: Any = inputs.pop()
+    attend: Any = functools.partial(
         attention.relative_attention,
         mask=jnp.asarray(allowed)[:, None, None],
         is_causal=causal,
     )
-    got = jax.jit(functools.partial(attend, return_weights=True))(*inputs, bias=bias)
+    both: Any = jax.jit(functools.partial(attend, return_weights=True))
+    got = both(*inputs, bias=bias)
     np.testing.assert_allclose(got[0], want, atol=2e-6)
     np.testing.assert_allclose(got[1], weights, atol=2e-6)
     np.testing.assert_allclose(jax.jit(attend)(*inputs, bias=bias), want, atol=2e-6)
