@@ -1,10 +1,11 @@
 r"""Clipped softmax: exact zeros in closed form, and what it does to outliers.
 
 The paper trains BERT, OPT and ViT, whose activations have a kurtosis in the hundreds and lose
-their accuracy at eight bits. Models of two blocks trained for a few hundred steps do not: their
-streams stay near a normal distribution (kurtosis 3) and eight bits cost them nothing, so that
-the checks on outliers have nothing to remove, and fail. On the backcopy task, where larger models
-form sinks within minutes, these hardly formed any, and clipping took none away either.
+their accuracy at eight bits. Models of one block trained on the backcopy task form sinks, which
+clipping halves, but no outliers: their streams stay near a normal distribution (kurtosis 3 to 4)
+and six bits cost them 0.002 nats, so that there is nothing to remove. With four heads, on seed 0,
+the kurtosis was 1.05 times softmax's, the largest activation 0.97 times, and six bits cost more.
+On text (two blocks, 250 steps) these were 1.03 and 1.14, and six bits saved nothing either.
 """
 
 import functools
@@ -12,11 +13,16 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
 from jaxnn.analysis.sparsity import kurtosis
 from jaxnn.claims import Check, Claim
-from jaxnn.claims.attention._sinks import compare_on_text, fake_quantise
-from jaxnn.layers.attention import clipped_softmax_attention, dot_product_attention
+from jaxnn.claims.attention._sinks import SINK, compare_on_backcopy, fake_quantise
+from jaxnn.layers.attention import (
+    MultiHeadAttention,
+    clipped_softmax_attention,
+    dot_product_attention,
+)
 
 ALPHA = 4.0
 N, ZETA, GAMMA = 16, 1.05, -0.05
@@ -93,12 +99,22 @@ def agreements(key: jax.Array) -> list[Check]:
 
 
 def effects(key: jax.Array) -> list[Check]:
-    """Outliers on text, and what six bits cost."""
+    """Sinks and outliers on the backcopy task, and what six bits cost."""
     clipped = functools.partial(clipped_softmax_attention, alpha=ALPHA)
-    found = compare_on_text(key, plain={}, clipped={"attention": clipped})
-    plain, cut = found["plain"], found["clipped"]
+    found = compare_on_backcopy(
+        key,
+        {
+            "plain": Partial(MultiHeadAttention),
+            "clipped": Partial(functools.partial(MultiHeadAttention, attention=clipped)),
+        },
+        bits=(6,),
+    )
+    plain, cut = ({m: x.mean() for m, x in row.items()} for row in found.values())
     return [
-        Check("loss above softmax's, nats a byte", cut["loss"] - plain["loss"], "<=", 0.02),
+        Check("plain: least sink of the seeds", found["plain"]["sink"].min(), ">=", SINK),
+        Check("plain: loss above the least possible", plain["excess"], "<=", 0.05),
+        Check("loss above softmax's, nats a symbol", cut["loss"] - plain["loss"], "<=", 0.02),
+        Check("sink over softmax's", cut["sink"] / plain["sink"], "<", 1.0),
         Check("kurtosis over softmax's", cut["kurtosis"] / plain["kurtosis"], "<", 1.0),
         Check("largest activation over softmax's", cut["norm"] / plain["norm"], "<", 1.0),
         Check(

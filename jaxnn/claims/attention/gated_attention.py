@@ -3,17 +3,28 @@ r"""Gated attention: no gate at large bias, the paper's formula, sinks and loss 
 Head h gives σ(x W_h + b_h) ⊙ softmax(...) v instead of softmax(...) v, x being what the queries
 are made of. A head that has nothing to say closes its gate, and needs no key to look at instead.
 
-Models this small, trained this briefly, hardly form sinks, on text or on the backcopy task, so
-that there is none for a gate to take away, and the check on sinks fails.
+On the backcopy task softmax models form sinks, of 0.28 to 0.32 on seed 0, and a gate lowers the
+loss and the largest activation (to 0.77), but the sink only to 0.85 of theirs, where 0.7 is asked:
+heads that could close their gate look at the start token nevertheless. The check on it fails.
+Eight heads were chosen because softmax alone forms sinks from every key with them. Other settings
+did not do better: 1.1 with four heads, 1.3 with four times the steps, 2.2 with one head, 0.84
+with rotary positions and a gate for each of two heads. On text, where sinks hardly form, it was
+1.0, and the loss was the same to 0.0005 nats.
 """
+
+import dataclasses
+import functools
+import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.tree_util import Partial
 
 from jaxnn.claims import Check, Claim
-from jaxnn.claims.attention._sinks import compare_on_text
+from jaxnn.claims.attention._sinks import SINK, compare_on_backcopy
 from jaxnn.layers.attention import MultiHeadAttention
 
 HEADS, WIDTH = 2, 8
@@ -96,14 +107,66 @@ def agreements(key: jax.Array) -> list[Check]:
     ]
 
 
+class GatedAnywhere(MultiHeadAttention):
+    """Multi-head attention with a gate at some of the paper's places G1 ... G5, elementwise.
+
+    All have a gate's parameters everywhere, so that which of them count may be traced.
+
+    Attributes:
+      places: whether what attention gives, values, keys, queries and the last projection's
+        outputs are gated, ``(5,)``.
+    """
+
+    places: jax.Array = dataclasses.field(kw_only=True)
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *args: Any, **options: Any) -> jax.Array:
+        """Attend, and gate what comes out at G5."""
+        return self._gated(4, super().__call__(x, *args, **options), x)
+
+    def _gate(self, x: jax.Array, y: jax.Array) -> jax.Array:
+        return jnp.where(self.places[0], super()._gate(x, y), 1)
+
+    def _prepare(
+        self, name: str, heads: jax.Array, x: jax.Array, positions: jax.Array
+    ) -> jax.Array:
+        del positions
+        return self._gated(1 + ("value", "key", "query").index(name), heads, x)
+
+    def _gated(self, place: int, y: jax.Array, x: jax.Array) -> jax.Array:
+        width = math.prod(y.shape[x.ndim - 1 :])
+        logits = self._dense(width, f"gate_{place + 1}", use_bias=True)(x)
+        return y * jnp.where(self.places[place], jax.nn.sigmoid(logits.reshape(y.shape)), 1)
+
+
 def effects(key: jax.Array) -> list[Check]:
-    """Loss, sink and largest activation on text."""
-    found = compare_on_text(key, plain={}, gated={"gate": "head"})
-    plain, gated = found["plain"], found["gated"]
+    """Loss, sinks and largest activation on the backcopy task, for gates in five places."""
+    module = functools.partial(GatedAnywhere, gate="element")
+    places = {"plain": jnp.zeros(5, bool)}
+    places |= {f"G{i + 1}": jnp.arange(5) == i for i in range(5)}
+    found = compare_on_backcopy(key, {n: Partial(module, places=p) for n, p in places.items()})
+    mean = {name: {m: x.mean() for m, x in row.items()} for name, row in found.items()}
+    plain, gated, last = mean["plain"], mean["G1"], mean["G5"]
+    others = [mean[f"G{i}"] for i in range(2, 6)]
     return [
-        Check("loss above ungated, nats a byte", gated["loss"] - plain["loss"], "<=", 0.0),
+        Check("plain: least sink of the seeds", found["plain"]["sink"].min(), ">=", SINK),
+        Check("plain: loss above the least possible", plain["excess"], "<=", 0.05),
+        Check("loss above ungated, nats a symbol", gated["loss"] - plain["loss"], "<=", 0.0),
         Check("sink over ungated", gated["sink"] / plain["sink"], "<=", 0.7),
         Check("largest activation over ungated", gated["norm"] / plain["norm"], "<", 1.0),
+        Check(
+            "loss above the best of the other places, nats",
+            gated["loss"] - min(row["loss"] for row in others),
+            "<=",
+            0.01,
+        ),
+        Check(
+            "sink over the least of the other places",
+            gated["sink"] / min(row["sink"] for row in others),
+            "<=",
+            1.0,
+        ),
+        Check("G5: sink over ungated", last["sink"] / plain["sink"], ">=", 0.7),
     ]
 
 
