@@ -29,6 +29,7 @@ def write_all(docs: Path) -> None:
         f"# Reference\n\n```{{toctree}}\n:maxdepth: 1\n\n{toctree}\n```\n"
     )
     (out / "mechanisms.md").write_text(_mechanisms())
+    (out / "activations.md").write_text(_activations())
     shutil.copytree(docs.parent / "notebooks", out / "notebooks", dirs_exist_ok=True)
 
 
@@ -71,6 +72,34 @@ def _mechanisms() -> str:
         table.append(f"| `{row.name}` | {' | '.join(marks)} | {Path(row.parity).name} |")
     lines = [*head, *table, "", "## Exemptions", "", *reasons, ""]
     return "\n".join(lines)
+
+
+def _activations() -> str:
+    from jaxnn.layers.activations import CATALOGUE
+
+    lines = ["# Activations by name", "", "Parameters in bold are those that the source trains; §"]
+    lines += ['is a section of "Three Decades of Activations" (2024).', ""]
+    lines += [
+        "| name | formula | range | turns | parameters | source |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, entry in sorted(CATALOGUE.items()):
+        low, high = (f"{bound:.6g}" for bound in entry.range)
+        parameters = ", ".join(
+            f"**{p}** = {value:.6g}" if p in entry.trained else f"{p} = {value:.6g}"
+            for p, value in entry.parameters.items()
+        )
+        turns = "" if entry.monotonic else "✓"
+        row = (
+            f"`{name}`",
+            f"`{entry.formula}`",
+            f"{low} … {high}",
+            turns,
+            parameters,
+            entry.source,
+        )
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":

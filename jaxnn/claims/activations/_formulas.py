@@ -1,4 +1,4 @@
-"""The catalogue's formulas as published, evaluated in NumPy's float64: no line of them is ours."""
+"""The catalogue's formulas as written, in NumPy's float64: none of the functions' safe forms."""
 
 from collections.abc import Mapping
 from typing import Any

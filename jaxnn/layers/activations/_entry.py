@@ -28,12 +28,13 @@ class Activation:
     Attributes:
       name: the name in the catalogue.
       function: maps an array and the values of the parameters, in order, to an array.
-      formula: the definition as published, in NumPy's notation; ``sigmoid``, ``softplus``,
-        ``relu``, ``elu``, ``gelu``, ``erf`` and ``Phi``, the normal distribution function, are
-        taken as known. ``function`` is the same in a form that neither overflows nor cancels.
+      formula: the definition in NumPy's notation; ``sigmoid``, ``softplus``, ``relu``, ``elu``,
+        ``gelu``, ``erf`` and ``Phi``, the normal distribution function, are taken as known.
+        Where the survey's print jumps or blows up by a slip of sign, it is put right.
+        ``function`` is the same in a form that neither overflows nor cancels.
       range: infimum and supremum of its values with the default parameters.
       monotonic: whether it never turns, with the default parameters; it may fall or rise.
-      parameters: names and default values, the published (start) values where there are any.
+      parameters: names and default values; published (start) values where they are known.
       trained: the parameters that its source trains; empty for a fixed activation.
       source: title and year of its paper; or ``§`` and the section of "Three Decades of
         Activations: A Comprehensive Survey of 400 Activation Functions for Neural Networks"
