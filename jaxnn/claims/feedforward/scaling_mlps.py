@@ -28,7 +28,7 @@ from jaxnn.layers.normalization import LayerNorm
 from jaxnn.models import ResidualMLP
 
 WIDTH = 48
-STEPS, BATCH, LEARNING_RATE = 600, 32, 3e-3
+STEPS, BATCH, LEARNING_RATE = 800, 32, 3e-3
 SEEDS = 3
 # Labelled images; in the comparison of networks 400.
 LABELS = 400
