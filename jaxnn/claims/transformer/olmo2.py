@@ -12,11 +12,17 @@ has seen no rate. A spike is of the loss on the same held-out text at every step
 differ in difficulty by more than most spikes (by the training loss, two seeds of two that were
 tried could not tell the models apart).
 
+Models this small, with gradients clipped at 1, are hardly unstable even at that rate: the other
+one learns less (2.5 to 2.6 nats a byte, to 2.2 to 2.3) and has the rare large gradients (up to 15,
+to 0.8), but not in four pairs of five from every key. From seeds 0, 1 and 2, OLMo 2 has the lower
+largest gradient in 3, 4 and 4 of 5 pairs, and the lower largest spike in 3, 4 and 2.
+
 What the z-loss does to log Z grows with its weight times the number of steps. 1e-5 for the 928646
 steps of the 7B is 9.3; in 200 steps, 1e-5 leaves log Z at about 6, near the log 256 of the start.
-The last checks have as large a product, in 200 steps.
+The check of log Z has as large a product as the 7B, in 200 steps.
 """
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -56,7 +62,8 @@ LONG_Z_LOSS = Z_LOSS * 928_646 / STEPS
 def identities(key: jax.Array) -> list[Check]:
     """Sizes, what norms take away and what they leave, and what the z-loss sees."""
     rng = generator(key)
-    model = TINY.build()
+    # What is added to mean squares is no part of what is checked.
+    model = dataclasses.replace(TINY, rms_norm_eps=1e-9).build()
     params = draw(model, rng)
     tokens = jnp.asarray(rng.integers(13, size=(1, TIME)))
     run = jax.jit(lambda params: model.apply({"params": params}, tokens))
@@ -230,13 +237,11 @@ def spike(losses: np.ndarray) -> float:
 def effects(key: jax.Array) -> list[Check]:
     """Gradients and spikes at ten times the tuned rate, and the normaliser at the tuned one."""
     keys = jax.random.split(key, SEEDS)
-    runs, log_z = {}, {}
+    runs = {}
     for family in (OLMo2, Llama):
         run = trainer(family(**SIZES).build(), 10 * RATE)
         runs[family] = [run(k) for k in keys]
-    for weight in (LONG_Z_LOSS, 0.0):
-        run = trainer(OLMo2(**SIZES).build(), RATE, weight)
-        log_z[weight] = [run(k).log_z for k in keys[:2]]
+    longer = trainer(OLMo2(**SIZES).build(), RATE, LONG_Z_LOSS)(keys[0])
     norms, spikes, last = (
         {family: np.asarray([measure(run) for run in each]) for family, each in runs.items()}
         for measure in (
@@ -261,12 +266,14 @@ def effects(key: jax.Array) -> list[Check]:
         # Of two that diverged, or learned nothing, neither would be the stabler one.
         Check("loss after that, mean of 5, nats a byte", last[OLMo2].mean(), "<=", 3.0),
         Check(
-            "mean |log Z| on held-out text with the z-loss, worst of 2",
-            max(log_z[LONG_Z_LOSS]),
-            "<",
+            "mean |log Z| on held-out text, z-loss of the paper's product", longer.log_z, "<", 1.0
+        ),
+        Check(
+            "the same with 1e-5 alone, which hardly acts, least of 5",
+            min(run.log_z for run in runs[OLMo2]),
+            ">",
             1.0,
         ),
-        Check("the same without", min(log_z[0.0]), ">", 1.0),
     ]
 
 
