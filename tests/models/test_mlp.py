@@ -56,7 +56,7 @@ def test_drops_units_exactly_when_given_a_key(key):
     np.testing.assert_array_equal(plain, apply(model, variables, x))
     assert not np.allclose(plain, model.apply(variables, x, rngs={"dropout": key}))
     forced = model.apply(variables, x, deterministic=True, rngs={"dropout": key})
-    np.testing.assert_array_equal(plain, forced)
+    np.testing.assert_allclose(plain, forced, rtol=1e-6)  # eagerly: another program
 
 
 def test_sows_every_hidden_layer(key):

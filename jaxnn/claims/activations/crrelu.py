@@ -24,7 +24,7 @@ crrelu = CATALOGUE["crrelu"]
 BOUNDED = ("sigmoid", "elliott", "log_log", "complementary_log_log", "aranda_ordaz", "step_plus")
 
 
-def _slope(x: jax.Array, epsilon: float) -> jax.Array:
+def _slope(x: jax.Array, epsilon: float | jax.Array) -> jax.Array:
     return jax.grad(lambda x: jnp.sum(crrelu(x, epsilon=epsilon)))(x)
 
 

@@ -116,8 +116,9 @@ CLAIM = Claim(
     name="pade-neuron",
     title="PAON: A New Neuron Model using Padé Approximants",
     year=2025,
-    says="Padé neurons hold all other neuron models as cases and approximate better.",
+    says="Padé neurons hold all other neuron models as cases and approximate better",
     identities=identities,
     agreements=agreements,
     effects=effects,
+    quick=False,
 )

@@ -51,8 +51,6 @@ from jaxnn.layers.kan._symbolic import suggest_symbolic as suggest_symbolic
 from jaxnn.layers.kan._symbolic import symbolic_library as symbolic_library
 
 __all__ = [
-    "Basis",
-    "BasisName",
     "EdgeFits",
     "KANConv",
     "KANLayer",

@@ -1,10 +1,10 @@
-"""Rows of the convolution, and of the types, in ``layers.kan``."""
+"""Row of the convolution in ``layers.kan``."""
 
 import jax
 import jax.numpy as jnp
 
 from jaxnn.layers import kan
-from tests.laws.case import Plain, Reject
+from tests.laws.case import Reject
 from tests.laws.makers import module_case
 
 HOME = "layers.kan"
@@ -30,6 +30,4 @@ CASES = [
             ),
         ),
     ),
-    Plain(name=f"{HOME}.Basis", reason="a type", parity=f"{TESTS}/test_families.py"),
-    Plain(name=f"{HOME}.BasisName", reason="a type", parity=f"{TESTS}/test_families.py"),
 ]
