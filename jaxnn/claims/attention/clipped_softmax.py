@@ -5,6 +5,7 @@ their accuracy at eight bits. Models of one block trained on the backcopy task f
 clipping halves, but no outliers: their streams stay near a normal distribution (kurtosis 3 to 4)
 and six bits cost them 0.002 nats, so that there is nothing to remove. With four heads, on seed 0,
 the kurtosis was 1.05 times softmax's, the largest activation 0.97 times, and six bits cost more.
+With eight heads, as here, kurtosis was 1.08 of softmax's on seed 0.
 On text (two blocks, 250 steps) these were 1.03 and 1.14, and six bits saved nothing either.
 """
 
