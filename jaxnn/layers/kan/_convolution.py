@@ -20,12 +20,10 @@ from flax.linen.dtypes import promote_dtype
 from flax.typing import Dtype, Initializer
 from jaxtyping import Array, Float
 
-from jaxnn._check import require, require_array, require_count, require_positive
-from jaxnn._numeric import accumulation_dtype
+from jaxnn._check import require_count
+from jaxnn.layers._convolution import Padding, convolve, require_convolution
 from jaxnn.layers.kan._families import BasisName
 from jaxnn.layers.kan._layer import Basis, edge_inits, named_or_own
-
-_LAYOUTS = {1: ("NHC", "HIO", "NHC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NHWDC", "HWDIO", "NHWDC")}
 
 
 class KANConv(nn.Module):
@@ -56,7 +54,7 @@ class KANConv(nn.Module):
     features: int
     kernel_size: Sequence[int] = (3, 3)
     strides: int | Sequence[int] = 1
-    padding: str | Sequence[tuple[int, int]] = "SAME"
+    padding: Padding = "SAME"
     grid: int = 5
     degree: int = 3
     grid_range: tuple[float, float] = (-1.0, 1.0)
@@ -71,17 +69,9 @@ class KANConv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """Map ``(*batch, *space, inputs)`` to ``(*batch, *smaller space, features)``."""
-        where, kernel = "KANConv", tuple(self.kernel_size)
-        axes = len(kernel)
-        require(axes in _LAYOUTS, where, "kernel_size", kernel, "one to three sizes")
-        require_array(where, x=x)
+        where = "KANConv"
+        kernel = require_convolution(where, x, self.kernel_size)
         require_count(where, features=self.features)
-        for size in kernel:
-            require_positive(where, kernel_size=size)
-        needs = f"shape (*batch, {axes} axes of space, inputs)"
-        require(x.ndim > axes, where, "x", x, needs)
-        strides = (self.strides,) * axes if isinstance(self.strides, int) else tuple(self.strides)
-        require(len(strides) == axes, where, "strides", strides, f"{axes} numbers, or one")
         basis = named_or_own(self.basis, self.grid, self.degree, self.grid_range)
         inputs = x.shape[-1]
         row = jax.ShapeDtypeStruct((1, inputs), x.dtype)
@@ -106,17 +96,12 @@ class KANConv(nn.Module):
             self.param_dtype,
         )
         x, coefficients, base_kernel = promote_dtype(x, coefficients, base_kernel, dtype=self.dtype)
-        rows = x.reshape(-1, inputs)
-        values = jnp.concatenate([basis(rows), self.base(rows)[:, None]], axis=1)
-        weights = jnp.concatenate([coefficients, base_kernel[..., None, :, :]], axis=axes)
-        channels = (functions + 1) * inputs
-        space = x.shape[x.ndim - 1 - axes : -1]
-        y = jax.lax.conv_general_dilated(
-            values.reshape(math.prod(x.shape[: x.ndim - 1 - axes]), *space, channels),
-            weights.reshape(*kernel, channels, self.features),
-            window_strides=strides,
-            padding=self.padding,
-            dimension_numbers=_LAYOUTS[axes],
-            preferred_element_type=accumulation_dtype(x.dtype),
-        ).astype(x.dtype)
-        return y.reshape(*x.shape[: x.ndim - 1 - axes], *y.shape[1:])
+        weights = jnp.concatenate([coefficients, base_kernel[..., None, :, :]], axis=len(kernel))
+
+        def expand(rows: jax.Array) -> jax.Array:
+            values = jnp.concatenate([basis(rows), self.base(rows)[:, None]], axis=1)
+            return values.reshape(rows.shape[0], (functions + 1) * inputs)
+
+        weights = weights.reshape(*kernel, (functions + 1) * inputs, self.features)
+        options = {"strides": self.strides, "padding": self.padding}
+        return convolve(where, x, expand, weights, **options).astype(x.dtype)

@@ -8,6 +8,7 @@ outputs)}}``. A hidden node is kept when some edge into it and some edge out of 
 Source: "KAN: Kolmogorov-Arnold Networks" (2024), section 2.5.1, equations 2.17 and 2.21.
 """
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,7 +22,7 @@ from jaxtyping import Array, Float
 
 from jaxnn._check import require, require_positive
 from jaxnn.layers.kan._basis import bspline_basis, uniform_knots
-from jaxnn.layers.kan._layer import edge_functions
+from jaxnn.layers.kan._layer import Basis, edge_functions
 from jaxnn.layers.kan._observe import Path, Variables, flatten, observe, replaced
 from jaxnn.layers.kan._penalty import edge_norms
 
@@ -37,6 +38,7 @@ def edge_curves(
     grid_range: tuple[float, float] = (-1.0, 1.0),
     points: int = 101,
     base: Callable[[jax.Array], jax.Array] = jax.nn.silu,
+    basis: Basis | None = None,
 ) -> tuple[Float[Array, "inputs points"], Float[Array, "inputs outputs points"]]:
     """Sample the function of every edge over its grid, for drawing or fitting formulas.
 
@@ -51,6 +53,8 @@ def edge_curves(
       grid_range: of the uniform grid.
       points: how many, evenly spaced from the first to the last knot of the grid.
       base: the fixed function.
+      basis: of a layer that has no splines, as :func:`kan_layer` takes it; it is sampled over
+        ``grid_range``, and ``knots`` and ``degree`` do not matter.
 
     Returns:
       Where each feature was sampled, and the curve of each edge there: curve (i, j) is
@@ -63,20 +67,17 @@ def edge_curves(
     require_positive("edge_curves", points=points)
     inputs = coefficients.shape[1]
     dtype = coefficients.dtype
-    if knots is None:
-        low, high = (jnp.asarray(end, dtype) for end in grid_range)
-        knots = uniform_knots(low, high, grid=coefficients.shape[0] - degree, degree=degree)
-    table = jnp.broadcast_to(knots.reshape(-1, knots.shape[-1]), (inputs, knots.shape[-1]))
-    low, high = table[:, degree, None], table[:, table.shape[1] - degree - 1, None]
-    steps = jnp.linspace(0, 1, points, dtype=table.dtype)[None]
+    low, high = (jnp.full((inputs, 1), end, dtype) for end in grid_range)
+    if basis is None:
+        if knots is None:
+            ends = low[0, 0], high[0, 0]
+            knots = uniform_knots(*ends, grid=coefficients.shape[0] - degree, degree=degree)
+        table = jnp.broadcast_to(knots.reshape(-1, knots.shape[-1]), (inputs, knots.shape[-1]))
+        low, high = table[:, degree, None], table[:, table.shape[1] - degree - 1, None]
+        basis = functools.partial(bspline_basis, knots=table, degree=degree)
+    steps = jnp.linspace(0, 1, points, dtype=low.dtype)[None]
     xs = (low * (1 - steps) + high * steps).astype(dtype)
-    ys = edge_functions(
-        xs.T,
-        coefficients,
-        base_kernel,
-        basis=lambda x: bspline_basis(x, table, degree=degree),
-        base=base,
-    )
+    ys = edge_functions(xs.T, coefficients, base_kernel, basis=basis, base=base)
     return xs, jnp.moveaxis(ys, 0, -1)
 
 

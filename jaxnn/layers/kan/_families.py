@@ -87,15 +87,15 @@ def jacobi_basis(
     _require_degree("jacobi_basis", degree)
     for name, value in (("alpha", alpha), ("beta", beta)):
         require(value > -1, "jacobi_basis", name, value, "a number above -1")
-    values = [jnp.ones_like(u), (alpha + 1) + (alpha + beta + 2) / 2 * (u - 1)]
-    for n in range(1, degree):
+
+    def step(n: int) -> tuple[float, float, float]:
         s = 2 * n + alpha + beta
         over = 2 * (n + 1) * (n + alpha + beta + 1) * s
-        slope = (s + 1) * (s + 2) * s / over
-        shift = (s + 1) * (alpha * alpha - beta * beta) / over
-        back = 2 * (n + alpha) * (n + beta) * (s + 2) / over
-        values.append((slope * u + shift) * values[-1] - back * values[-2])
-    return _stacked(x, values[: degree + 1])
+        slope, shift = (s + 1) * (s + 2) * s, (s + 1) * (alpha * alpha - beta * beta)
+        return slope / over, shift / over, 2 * (n + alpha) * (n + beta) * (s + 2) / over
+
+    second = (alpha + 1) + (alpha + beta + 2) / 2 * (u - 1)
+    return _stacked(x, _recurrence(u, degree, jnp.ones_like(u), second, step))
 
 
 def legendre_basis(
@@ -130,10 +130,10 @@ def legendre_basis(
     """
     u = _centred("legendre_basis", x, low, high, squash)
     _require_degree("legendre_basis", degree)
-    values = [jnp.ones_like(u), u]
-    for n in range(1, degree):
-        values.append(((2 * n + 1) * u * values[-1] - n * values[-2]) / (n + 1))
-    return _stacked(x, values[: degree + 1])
+    values = _recurrence(
+        u, degree, jnp.ones_like(u), u, lambda n: ((2 * n + 1) / (n + 1), 0.0, n / (n + 1))
+    )
+    return _stacked(x, values)
 
 
 def chebyshev_basis(
@@ -168,10 +168,7 @@ def chebyshev_basis(
     """
     u = _centred("chebyshev_basis", x, low, high, squash)
     _require_degree("chebyshev_basis", degree)
-    values = [jnp.ones_like(u), u]
-    for _ in range(1, degree):
-        values.append(2 * u * values[-1] - values[-2])
-    return _stacked(x, values[: degree + 1])
+    return _stacked(x, _chebyshev(u, degree))
 
 
 def hermite_basis(x: Inputs, *, degree: int = 5, scale: float = 1.0) -> Values:
@@ -195,18 +192,19 @@ def hermite_basis(x: Inputs, *, degree: int = 5, scale: float = 1.0) -> Values:
       TypeError: ``x`` is not a floating-point array.
       ValueError: ``degree`` or ``scale`` is out of range.
     """
-    require_array("hermite_basis", x=x)
-    require_rank("hermite_basis", "x", x, 1, "(*batch, features)")
+    _require_rows("hermite_basis", x)
     require_positive("hermite_basis", scale=scale)
     _require_degree("hermite_basis", degree)
     u = x.astype(accumulation_dtype(x.dtype)) / scale
     first = math.pi**-0.25 * jnp.exp(-u * u / 2)
-    values = [first, math.sqrt(2) * u * first]
-    for n in range(1, degree):
-        values.append(
-            math.sqrt(2 / (n + 1)) * u * values[-1] - math.sqrt(n / (n + 1)) * values[-2]
-        )
-    return _stacked(x, values[: degree + 1])
+    values = _recurrence(
+        u,
+        degree,
+        first,
+        math.sqrt(2) * u * first,
+        lambda n: (math.sqrt(2 / (n + 1)), 0.0, math.sqrt(n / (n + 1))),
+    )
+    return _stacked(x, values)
 
 
 def fourier_basis(x: Inputs, *, terms: int = 5, period: float = 2 * math.pi) -> Values:
@@ -233,8 +231,7 @@ def fourier_basis(x: Inputs, *, terms: int = 5, period: float = 2 * math.pi) -> 
       >>> fourier_basis(jnp.array([0.5]), terms=2, period=2.0).round(4)[:, 0].tolist()
       [-0.0, -1.0, 1.0, -0.0]
     """
-    require_array("fourier_basis", x=x)
-    require_rank("fourier_basis", "x", x, 1, "(*batch, features)")
+    _require_rows("fourier_basis", x)
     require_count("fourier_basis", terms=terms)
     require_positive("fourier_basis", period=period)
     theta = x.astype(accumulation_dtype(x.dtype)) * (2 * math.pi / period)
@@ -342,8 +339,7 @@ def wavelet_basis(
     Source: "Wav-KAN: Wavelet Kolmogorov-Arnold Networks" (2024), table 1, on a fixed grid.
     """
     where = "wavelet_basis"
-    require_array(where, x=x)
-    require_rank(where, "x", x, 1, "(*batch, features)")
+    _require_rows(where, x)
     require_count(where, levels=levels)
     require(low < high, where, "low", low, f"a number below `high`, {high!r}")
     require(kind in _WAVELETS, where, "kind", kind, f"one of {tuple(_WAVELETS)}")
@@ -358,9 +354,7 @@ def wavelet_basis(
 
 
 _WAVELETS: dict[str, Squash] = {
-    "mexican_hat": lambda z: (
-        2 / (math.sqrt(3) * math.pi**0.25) * (1 - z * z) * jnp.exp(-z * z / 2)
-    ),
+    "mexican_hat": lambda z: 2 / (math.sqrt(3) * math.pi**0.25) * (1 - z * z) * jnp.exp(-z * z / 2),
     "morlet": lambda z: jnp.cos(5 * z) * jnp.exp(-z * z / 2),
     "derivative": lambda z: -z * jnp.exp(-z * z / 2),
 }
@@ -403,8 +397,7 @@ def relu_power_basis(
     Multiplication, and ReLU" (2024), equation 6.
     """
     where = "relu_power_basis"
-    require_array(where, x=x)
-    require_rank(where, "x", x, 1, "(*batch, features)")
+    _require_rows(where, x)
     require_count(where, grid=grid, power=power)
     require(isinstance(span, int) and span >= 0, where, "span", span, "an integer >= 0")
     require(low < high, where, "low", low, f"a number below `high`, {high!r}")
@@ -440,16 +433,12 @@ def rational_basis(x: Inputs, *, degree: int = 5, scale: float = 1.0) -> Values:
     Source: Boyd, "Spectral methods using rational basis functions on an infinite interval"
     (1987), section 2.
     """
-    require_array("rational_basis", x=x)
-    require_rank("rational_basis", "x", x, 1, "(*batch, features)")
+    _require_rows("rational_basis", x)
     require_positive("rational_basis", scale=scale)
     _require_degree("rational_basis", degree)
     wide = x.astype(accumulation_dtype(x.dtype)) / scale
     u = wide * jax.lax.rsqrt(1 + wide * wide)
-    values = [jnp.ones_like(u), u]
-    for _ in range(1, degree):
-        values.append(2 * u * values[-1] - values[-2])
-    return _stacked(x, values[: degree + 1])
+    return _stacked(x, _chebyshev(u, degree))
 
 
 def make_basis(
@@ -506,14 +495,33 @@ def make_basis(
     raise ValueError(f"{where}: `name` is {name!r}; it needs to be one of {names}.")
 
 
+def _recurrence(
+    u: jax.Array,
+    degree: int,
+    first: jax.Array,
+    second: jax.Array,
+    step: Callable[[int], tuple[float, float, float]],
+) -> list[jax.Array]:
+    """Run f_{n+1} = (a_n u + b_n) f_n - c_n f_{n-1}, with ``step(n)`` giving a, b and c."""
+    values = [first, second]
+    for n in range(1, degree):
+        slope, shift, back = step(n)
+        factor = slope * u + shift if shift else slope * u
+        values.append(factor * values[-1] - back * values[-2])
+    return values[: degree + 1]
+
+
+def _chebyshev(u: jax.Array, degree: int) -> list[jax.Array]:
+    return _recurrence(u, degree, jnp.ones_like(u), u, lambda _: (2.0, 0.0, 1.0))
+
+
 def _stacked(x: jax.Array, values: list[jax.Array]) -> jax.Array:
     # Each function is an array of its own: XLA writes the stack in one pass.
     return jnp.stack([value.astype(x.dtype) for value in values], axis=-2)
 
 
 def _centred(where: str, x: jax.Array, low: float, high: float, squash: Squash | None) -> jax.Array:
-    require_array(where, x=x)
-    require_rank(where, "x", x, 1, "(*batch, features)")
+    _require_rows(where, x)
     require(low < high, where, "low", low, f"a number below `high`, {high!r}")
     u = (2 * x.astype(accumulation_dtype(x.dtype)) - (low + high)) / (high - low)
     return u if squash is None else squash(u)
@@ -523,8 +531,7 @@ def _bumps(
     where: str, x: jax.Array, grid: int, low: float, high: float, width: float | None
 ) -> list[jax.Array]:
     """Give (x - c_b) / h for every bump."""
-    require_array(where, x=x)
-    require_rank(where, "x", x, 1, "(*batch, features)")
+    _require_rows(where, x)
     require(isinstance(grid, int) and grid >= 2, where, "grid", grid, "an integer >= 2")
     require(low < high, where, "low", low, f"a number below `high`, {high!r}")
     step = (high - low) / (grid - 1)
@@ -536,3 +543,8 @@ def _bumps(
 
 def _require_degree(where: str, degree: int) -> None:
     require(isinstance(degree, int) and degree >= 0, where, "degree", degree, "an integer >= 0")
+
+
+def _require_rows(where: str, x: jax.Array) -> None:
+    require_array(where, x=x)
+    require_rank(where, "x", x, 1, "(*batch, features)")

@@ -30,8 +30,7 @@ from jaxtyping import Array, Float
 
 from jaxnn._check import require, require_array, require_count, require_rank
 from jaxnn._numeric import accumulation_dtype
-
-_LAYOUTS = {1: ("NHC", "HIO", "NHC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NHWDC", "HWDIO", "NHWDC")}
+from jaxnn.layers._convolution import Padding, convolve, require_convolution
 
 
 def pade_layer(
@@ -171,7 +170,7 @@ class PadeConv(nn.Module):
     features: int
     kernel_size: Sequence[int] = (3, 3)
     strides: int | Sequence[int] = 1
-    padding: str | Sequence[tuple[int, int]] = "SAME"
+    padding: Padding = "SAME"
     degree: tuple[int, int] = (2, 1)
     use_bias: bool = True
     dtype: Dtype | None = None
@@ -183,29 +182,21 @@ class PadeConv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """Map ``(*batch, *space, inputs)`` to ``(*batch, *smaller space, features)``."""
-        where, kernel = "PadeConv", tuple(self.kernel_size)
-        axes = len(kernel)
-        require(axes in _LAYOUTS, where, "kernel_size", kernel, "one to three sizes")
-        require_array(where, x=x)
-        require(x.ndim > axes, where, "x", x, f"shape (*batch, {axes} axes of space, inputs)")
-        strides = (self.strides,) * axes if isinstance(self.strides, int) else tuple(self.strides)
-        require(len(strides) == axes, where, "strides", strides, f"{axes} numbers, or one")
+        where = "PadeConv"
+        kernel = require_convolution(where, x, self.kernel_size)
         kernels, bias = _parameters(self, where, kernel, x.shape[-1])
         x, *kernels, bias = promote_dtype(x, *kernels, bias, dtype=self.dtype)
         flat = [k.reshape(*kernel, -1, self.features) for k in kernels]
-        first = x.ndim - 1 - axes
-        images = x.reshape(math.prod(x.shape[:first]), *x.shape[first:])
-        wide = accumulation_dtype(x.dtype)
-        sums = jax.lax.conv_general_dilated(
-            _powers(images, max(self.degree)),
-            _side_by_side(flat, axis=axes),
-            window_strides=strides,
+        sums = convolve(
+            where,
+            x,
+            lambda rows: _powers(rows, max(self.degree)),
+            _side_by_side(flat, axis=len(kernel)),
+            strides=self.strides,
             padding=self.padding,
-            dimension_numbers=_LAYOUTS[axes],
-            preferred_element_type=wide,
         )
-        y = _quotient(sums, None if bias is None else bias.astype(wide), self.features)
-        return y.astype(x.dtype).reshape(*x.shape[:first], *y.shape[1:])
+        bias = None if bias is None else bias.astype(sums.dtype)
+        return _quotient(sums, bias, self.features).astype(x.dtype)
 
 
 def _parameters(

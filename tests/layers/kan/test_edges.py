@@ -110,3 +110,17 @@ def test_node_order_is_by_number(key):
     assert list(scores)[2] == "layers_10"
     small = kan.prune_nodes(variables, scores)
     jax.tree.map(lambda a, b: np.testing.assert_equal(a.shape, b.shape), variables, small)
+
+
+def test_curves_of_another_basis_are_its_own(key):
+    """Powers with known coefficients: the curve of an edge is its polynomial, over the range."""
+    coefficients = jax.random.normal(key, (2, 3, 2))
+    xs, ys = kan.edge_curves(
+        coefficients,
+        grid_range=(-2.0, 3.0),
+        points=6,
+        basis=lambda x: jnp.stack([x, x**2], axis=-2),
+    )
+    np.testing.assert_allclose(xs, np.tile(np.arange(-2.0, 4.0), (3, 1)), atol=1e-6)
+    a, b = (np.asarray(c)[..., None] for c in coefficients)
+    np.testing.assert_allclose(ys, a * xs[:, None] + b * xs[:, None] ** 2, atol=1e-4)
