@@ -35,23 +35,26 @@ def attend_in_blocks(query, key, value, *, mask, bias, is_causal, scale, window,
         shape = (*batch, heads, stop - start, last - first)
         count = group * (stop - start)
         logits = row_products(q[:, :, start:stop].reshape(rows, count, width), k[:, first:last])
-        logits = cap_logits(logits, logit_cap).reshape(shape)
+        logits = cap_logits(logits, logit_cap)
         if bias is not None:
-            part = _part(bias, start, stop, first, last)
-            logits = logits + jnp.broadcast_to(part, shape).astype(logits.dtype)
+            part = jnp.broadcast_to(_part(bias, start, stop, first, last), shape)
+            logits = logits + part.astype(logits.dtype).reshape(logits.shape)
         part = None if mask is None else _part(mask, start, stop, first, last)
         allowed = _join(part, near_pairs(*shape[-2:], is_causal, window, start, first))
+        # With as many keys as queries, causality and windows leave each query its own key.
         blind = None
         if allowed is not None:
-            # Rows of nothing but -inf would be NaN; they get the average in the end.
-            blind = ~jnp.any(allowed, axis=-1, keepdims=True)
-            zero = jnp.zeros(allowed.shape, logits.dtype)
-            barred = jnp.where(allowed | jnp.broadcast_to(blind, allowed.shape), zero, -jnp.inf)
-            # Added, not selected by, so that the derivative need not select again.
-            logits = logits + jnp.broadcast_to(lax.optimization_barrier(barred), shape)
-        y = _mix(logits.reshape(rows, count, last - first), v[:, first:last])
+            if mask is not None or queries != keys:
+                # Rows of nothing but -inf would be NaN; they get the average in the end.
+                blind = ~jnp.any(allowed, axis=-1, keepdims=True)
+                allowed = allowed | jnp.broadcast_to(blind, allowed.shape)
+            barred = jnp.where(allowed, jnp.zeros(allowed.shape, logits.dtype), -jnp.inf)
+            # Added, not selected by, so that the derivative need not select again; and added to
+            # the product as it is, whose kernel then does it and takes the exponential.
+            logits = logits + _as_rows(lax.optimization_barrier(barred), shape, logits.shape)
+        y = _mix(logits, v[:, first:last])
         y = y.reshape(rows, group, stop - start, v.shape[-1])
-        if blind is not None and (mask is not None or queries != keys):
+        if blind is not None:
             blind = jnp.broadcast_to(blind, (*shape[:-1], 1)).reshape(*y.shape[:-1], 1)
             average = jnp.mean(v.astype(y.dtype), axis=1)[:, None, None, :]
             y = jnp.where(jnp.broadcast_to(blind, y.shape), jnp.broadcast_to(average, y.shape), y)
@@ -68,7 +71,7 @@ def _blocks(queries, keys, is_causal, window):
     if not narrow or queries != keys or queries <= 64 or jax.default_backend() != "cpu":
         return [(0, queries, 0, keys)]
     # At most 16 blocks, to bound the time of compilation.
-    size = max(64 if queries <= 256 else 128, -(-queries // 16))
+    size = max(32 if queries <= 128 else 64 if queries <= 256 else 128, -(-queries // 16))
     blocks = []
     for start in range(0, queries, size):
         stop = min(start + size, queries)
@@ -93,6 +96,15 @@ def _join(mask, near):
     return jnp.broadcast_to(mask, shape) & jnp.broadcast_to(near, shape)
 
 
+def _as_rows(x, shape, rows):
+    """Broadcast to ``shape``, folded to ``rows``; only what must be copied is."""
+    if x.ndim > 2:
+        return jnp.broadcast_to(x, shape).reshape(rows)
+    group = rows[1] // shape[-2]
+    x = jnp.broadcast_to(x, (group, *shape[-2:])).reshape(rows[1:])
+    return jnp.broadcast_to(x, rows)
+
+
 def softmax_powers(logits):
     """Give e to the power of each logit less the largest of its row."""
     # The barrier keeps XLA from recomputing the exponentials in each fusion that reads them.
@@ -112,7 +124,8 @@ def _mix_jvp(primals, tangents):
     powers = softmax_powers(logits)
     inverse = 1 / jnp.sum(powers, axis=-1, keepdims=True)
     y = row_sums(powers, value) * inverse
-    # Without y, the transpose would have to sum over all keys once more.
+    # Without y, the transpose would have to sum over all keys once more. In this order of terms
+    # the product comes first in the transpose too, whose kernel then does the rest.
     change = powers * dlogits
-    dy = row_sums(powers, dvalue) + row_sums(change, value)
-    return y, (dy - y * jnp.sum(change, axis=-1, keepdims=True)) * inverse
+    shift = y * jnp.sum(change, axis=-1, keepdims=True)
+    return y, (row_sums(change, value) - shift + row_sums(powers, dvalue)) * inverse
