@@ -34,6 +34,7 @@ from jaxnn.layers.kan._formula import symbolic_table as symbolic_table
 from jaxnn.layers.kan._formula import symbolize as symbolize
 from jaxnn.layers.kan._grid import adapt_knots as adapt_knots
 from jaxnn.layers.kan._grid import extend_grid as extend_grid
+from jaxnn.layers.kan._grid import extend_moments as extend_moments
 from jaxnn.layers.kan._grid import fit_coefficients as fit_coefficients
 from jaxnn.layers.kan._grid import refine_knots as refine_knots
 from jaxnn.layers.kan._grid import refit_coefficients as refit_coefficients
@@ -42,6 +43,7 @@ from jaxnn.layers.kan._layer import Basis as Basis
 from jaxnn.layers.kan._layer import KANLayer as KANLayer
 from jaxnn.layers.kan._layer import edge_functions as edge_functions
 from jaxnn.layers.kan._layer import kan_layer as kan_layer
+from jaxnn.layers.kan._penalty import coefficient_penalty as coefficient_penalty
 from jaxnn.layers.kan._penalty import edge_norms as edge_norms
 from jaxnn.layers.kan._penalty import regularization as regularization
 from jaxnn.layers.kan._symbolic import Symbol as Symbol
@@ -60,11 +62,13 @@ __all__ = [
     "adapt_knots",
     "bspline_basis",
     "chebyshev_basis",
+    "coefficient_penalty",
     "edge_curves",
     "edge_functions",
     "edge_norms",
     "edge_scores",
     "extend_grid",
+    "extend_moments",
     "fit_coefficients",
     "fit_symbolic",
     "formula",

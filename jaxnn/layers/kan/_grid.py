@@ -25,8 +25,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from jaxnn._check import require, require_array
 from jaxnn._numeric import accumulation_dtype
@@ -353,6 +354,46 @@ def extend_grid(
         if seen.adaptive:
             changes["grid", *path, "knots"] = knots
     return replaced(variables, changes)
+
+
+def extend_moments(tx: Any, opt_state: Any, params: PyTree[Array], *, degree: int = 3) -> Any:
+    r"""Bring what an optimiser remembers of coarse coefficients to those of a finer grid.
+
+    Function b of a grid of G intervals has its centre at (b - (k - 1) / 2) / G of the interval.
+    Running means are interpolated linearly between the centres, so that a step goes the way that
+    it would have gone at each place. Counts and all other parameters' means stay.
+
+    Args:
+      tx: the optax transformation that made ``opt_state``.
+      opt_state: its state, for the coefficients before :func:`extend_grid`.
+      params: the parameters after it.
+      degree: k.
+
+    Returns:
+      A state for ``params``.
+
+    Raises:
+      ValueError: a mean differs from its parameter in more than the number of functions.
+
+    Source: ``adam_transition`` of the jaxKAN library has the same purpose.
+    """
+
+    def resized(mean: jax.Array, parameter: jax.Array) -> jax.Array:
+        if mean.shape == parameter.shape:
+            return mean
+        where, needs = "extend_moments", f"shapes that fit parameters {parameter.shape}"
+        fits = mean.ndim == 3 and mean.shape[1:] == parameter.shape[1:]
+        require(fits and len(mean) > degree, where, "opt_state", mean, needs)
+        old, new = (_centres(len(x), degree) for x in (mean, parameter))
+        rows = mean.reshape(len(mean), -1)
+        spread = jax.vmap(lambda row: jnp.interp(new, old, row), in_axes=1, out_axes=1)(rows)
+        return spread.reshape(parameter.shape).astype(mean.dtype)
+
+    return optax.tree_utils.tree_map_params(tx, resized, opt_state, params)
+
+
+def _centres(functions: int, degree: int) -> jax.Array:
+    return (jnp.arange(functions) - (degree - 1) / 2) / (functions - degree)
 
 
 def _require_splines(where: str, model: nn.Module, layers: Iterable[Seen]) -> None:

@@ -33,7 +33,7 @@ from jaxnn._check import require, require_array, require_positive, require_rank
 from jaxnn._numeric import accumulation_dtype
 from jaxnn.layers.kan._basis import bspline_basis, require_grid, uniform_bspline_basis
 from jaxnn.layers.kan._families import BasisName, make_basis
-from jaxnn.layers.kan._penalty import edge_norms, regularization
+from jaxnn.layers.kan._penalty import coefficient_penalty, edge_norms, regularization
 
 Basis = Callable[[jax.Array], jax.Array]
 
@@ -180,6 +180,9 @@ class KANLayer(nn.Module):
       regularization: λ; above zero, λ (L1 + entropy) of the edges on the batch is sown into the
         collection ``losses``; see :func:`regularization`.
       entropy: weight of the entropy against the L1 norm in it.
+      coefficient_l1: weight in it of the coefficients' sizes, divided by ``features``; see
+        :func:`coefficient_penalty`.
+      coefficient_difference: the same of the steps between neighbouring coefficients.
       base: the fixed function beside the spline.
       dtype: compute in this dtype; ``None`` promotes input and parameters.
       param_dtype: dtype the parameters are kept in.
@@ -195,6 +198,8 @@ class KANLayer(nn.Module):
     spline_share: float = 0.5
     regularization: float = 0.0
     entropy: float = 1.0
+    coefficient_l1: float = 0.0
+    coefficient_difference: float = 0.0
     base: Callable[[jax.Array], jax.Array] = jax.nn.silu
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
@@ -241,11 +246,14 @@ class KANLayer(nn.Module):
         if self.regularization and not self.is_initializing():
             edges = edge_functions(x, coefficients, base_kernel, **options)
             scores = edge_norms(edges.astype(accumulation_dtype(x.dtype)))
-            self.sow(
-                "losses",
-                "regularization",
-                self.regularization * regularization(scores, entropy=self.entropy),
-            )
+            penalty = regularization(scores, entropy=self.entropy)
+            if self.coefficient_l1 or self.coefficient_difference:
+                penalty += coefficient_penalty(
+                    coefficients.astype(penalty.dtype),
+                    l1=self.coefficient_l1,
+                    difference=self.coefficient_difference,
+                )
+            self.sow("losses", "regularization", self.regularization * penalty)
         return kan_layer(x, coefficients, base_kernel, **options)
 
     def edge_basis(self) -> Basis:

@@ -1,4 +1,4 @@
-r"""The size of edge functions, and the penalty that makes a network sparse.
+r"""The size of edge functions, and the penalties that make a network sparse and smooth.
 
 .. math::
     |\phi_{ij}|_1 = \tfrac{1}{N} \sum_n |\phi_{ij}(x_i^{(n)})|, \quad
@@ -82,3 +82,48 @@ def regularization(
         term = (l1 * size + entropy * disorder).astype(leaf.dtype)
         total = term if total is None else total + term
     return jnp.asarray(total)
+
+
+def coefficient_penalty(
+    coefficients: Float[Array, "functions inputs outputs"],
+    *,
+    l1: float = 1.0,
+    difference: float = 1.0,
+) -> Float[Array, ""]:
+    r"""Penalise the sizes of coefficients, and the steps between neighbouring functions.
+
+    .. math:: \frac{1}{n_\text{out}} \sum_{ij} \Bigl( \mu_3 \sum_b |c_{bij}|
+        + \mu_4 \sum_b |c_{b+1,ij} - c_{bij}| \Bigr)
+
+    The second term is the total variation of the control polygon, which bounds that of the
+    spline: 0 for constants, and the same for any monotone curve between two values.
+
+    Args:
+      coefficients: c, of functions in the order of their places, as splines and bumps are.
+      l1: μ₃.
+      difference: μ₄.
+
+    Returns:
+      A scalar in the dtype of ``coefficients``.
+
+    Raises:
+      TypeError: ``coefficients`` is not a floating-point array.
+      ValueError: it has not three axes.
+
+    Source: ``lamb_coef`` and ``lamb_coefdiff`` of the code published with "KAN:
+    Kolmogorov-Arnold Networks" (2024).
+
+    Example:
+      >>> c = jnp.array([0.0, 1.0, 3.0])[:, None, None]
+      >>> coefficient_penalty(c, l1=1.0, difference=10.0).tolist()  # 4 + 10 * 3
+      34.0
+    """
+    where = "coefficient_penalty"
+    require_array(where, coefficients=coefficients)
+    needs = "shape (functions, inputs, outputs)"
+    require(coefficients.ndim == 3, where, "coefficients", coefficients, needs)
+    wide = coefficients.astype(accumulation_dtype(coefficients.dtype))
+    size = jnp.sum(jnp.abs(wide))
+    variation = jnp.sum(jnp.abs(jnp.diff(wide, axis=0)))
+    total = (l1 * size + difference * variation) / coefficients.shape[2]
+    return total.astype(coefficients.dtype)

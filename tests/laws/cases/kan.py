@@ -205,6 +205,19 @@ CASES = [
         ),
     ),
     Case(
+        name=f"{HOME}.coefficient_penalty",
+        function=kan.coefficient_penalty,
+        inputs=lambda key: normal(key, (4, 2, 3)),
+        parity=f"{TESTS}/test_edges.py",
+        rejects=(
+            Reject(
+                call=lambda: kan.coefficient_penalty(jnp.ones((4, 2))),
+                error=ValueError,
+                match=r"coefficient_penalty: `coefficients` .* needs shape \(functions, inputs",
+            ),
+        ),
+    ),
+    Case(
         name=f"{HOME}.edge_curves",
         function=functools.partial(kan.edge_curves, degree=2, points=9),
         inputs=params,
@@ -339,6 +352,11 @@ CASES = [
                 match="extend_grid: `grid` is 1; it needs at least the present 2",
             ),
         ),
+    ),
+    Plain(
+        name=f"{HOME}.extend_moments",
+        reason="changes an optimiser's state, whose counts are whole numbers, between two runs",
+        parity=f"{TESTS}/test_grid.py",
     ),
     Case(
         name=f"{HOME}.fit_symbolic",

@@ -124,3 +124,12 @@ def test_curves_of_another_basis_are_its_own(key):
     np.testing.assert_allclose(xs, np.tile(np.arange(-2.0, 4.0), (3, 1)), atol=1e-6)
     a, b = (np.asarray(c)[..., None] for c in coefficients)
     np.testing.assert_allclose(ys, a * xs[:, None] + b * xs[:, None] ** 2, atol=1e-4)
+
+
+def test_coefficient_penalty_by_hand(key):
+    """As in the published code: sums over functions and inputs, means over outputs."""
+    c = np.asarray(jax.random.normal(key, (5, 3, 2)))
+    size = np.abs(c).mean(axis=2).sum()
+    variation = np.abs(c[1:] - c[:-1]).mean(axis=2).sum()
+    got = kan.coefficient_penalty(jnp.asarray(c), l1=2.0, difference=3.0)
+    np.testing.assert_allclose(got, 2 * size + 3 * variation, rtol=1e-5)

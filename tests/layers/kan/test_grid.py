@@ -3,6 +3,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from scipy.interpolate import make_lsq_spline
 
@@ -160,3 +161,29 @@ def test_models_without_kan_layers_are_refused(key):
         ValueError, match=r"(?s)update_grid: `model` is Dense.* at least one KANLayer"
     ):
         kan.update_grid(model, model.init(key, x), x)
+
+
+def test_moments_follow_the_centres_of_the_functions(key):
+    """Means linear in the place stay so, for any grid; other means and counts stay."""
+    params = {"coefficients": jnp.zeros((8, 2, 3)), "base_kernel": jnp.zeros((2, 3))}
+    slope = jax.random.normal(key, (2, 3))
+    line = lambda grid: slope[None] * (jnp.arange(grid + 3) - 1)[:, None, None] / grid + 2.0  # noqa: E731
+    tx = optax.chain(optax.clip(1.0), optax.adam(0.1))
+    state = tx.init(params)
+    _, state = tx.update(jax.tree.map(jnp.ones_like, params), state, params)
+    state = optax.tree_utils.tree_set(state, mu={"coefficients": line(5), "base_kernel": slope})
+    finer = {**params, "coefficients": jnp.zeros((10, 2, 3))}
+    after = kan.extend_moments(tx, state, finer)
+    means, squares = (optax.tree_utils.tree_get(after, name) for name in ("mu", "nu"))
+    np.testing.assert_allclose(means["coefficients"], line(7), atol=1e-6)
+    np.testing.assert_allclose(squares["coefficients"], np.full((10, 2, 3), 1e-3), rtol=1e-5)
+    np.testing.assert_array_equal(means["base_kernel"], slope)
+    assert int(optax.tree_utils.tree_get(after, "count")) == 1
+    tx.update(finer, after, finer)  # the state of these parameters
+
+
+def test_moments_of_other_parameters_are_refused():
+    tx = optax.adam(0.1)
+    state = tx.init({"coefficients": jnp.zeros((8, 2, 3))})
+    with pytest.raises(ValueError, match=r"extend_moments: `opt_state` .* fit parameters"):
+        kan.extend_moments(tx, state, {"coefficients": jnp.zeros((10, 2, 4))})

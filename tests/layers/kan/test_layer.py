@@ -86,6 +86,10 @@ def test_sows_its_penalty_when_asked(key):
     share = norms / norms.sum()
     want = 0.1 * (norms.sum() - 2 * jnp.sum(share * jnp.log(share)))
     np.testing.assert_allclose(sown["losses"]["regularization"][0], want, rtol=1e-5)
+    more = layer.clone(coefficient_l1=0.5, coefficient_difference=2.0)
+    _, sown = more.apply(variables, x, mutable=["losses"])
+    extra = kan.coefficient_penalty(variables["params"]["coefficients"], l1=0.5, difference=2.0)
+    np.testing.assert_allclose(sown["losses"]["regularization"][0], want + 0.1 * extra, rtol=1e-5)
     silent = kan.KANLayer(2).apply(variables, x, mutable=["losses"])[1]
     assert not jax.tree.leaves(silent)
 
