@@ -10,7 +10,9 @@ def test_equals_a_numpy_loop():
     x, gate, up = rng.normal(size=(5, 3)), rng.normal(size=(3, 8)), rng.normal(size=(3, 8))
     down = rng.normal(size=(8, 3))
     want = [((row @ gate) / (1 + np.exp(-(row @ gate))) * (row @ up)) @ down for row in x]
-    got = feedforward.gated_feed_forward(*(jnp.asarray(v, jnp.float32) for v in (x, gate, up, down)))
+    got = feedforward.gated_feed_forward(
+        *(jnp.asarray(v, jnp.float32) for v in (x, gate, up, down))
+    )
     np.testing.assert_allclose(got, want, atol=1e-4)
 
 

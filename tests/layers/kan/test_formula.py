@@ -102,7 +102,7 @@ def test_symbolic_layer_equals_a_loop(key):
 def test_a_formula_needs_a_symbolic_network(trained):
     pytest.importorskip("sympy")
     _, variables, table = trained
-    with pytest.raises(ValueError, match="formula: `model` .* needs a network from `symbolize`"):
+    with pytest.raises(ValueError, match=r"formula: `model` .* needs a network from `symbolize`"):
         kan.formula(MODEL, variables)
     with pytest.raises(ValueError, match="symbolize: `fixed` is 'cube'"):
         kan.symbolize(MODEL, variables, table, fixed={("layers_0", 0, 0): "cube"})

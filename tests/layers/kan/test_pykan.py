@@ -21,7 +21,7 @@ def theirs():
 
 
 def copied(layer):
-    """Give a layer's arrays as our variables: coefficients take their scales, knots are the grid."""
+    """Give a layer's arrays as our variables: scales go into coefficients, the grid is knots."""
     c = np.asarray(layer.coef.detach()) * np.asarray(layer.scale_sp.detach())[..., None]
     params = {
         "coefficients": jnp.asarray(np.moveaxis(c, -1, 0)),
