@@ -3,7 +3,8 @@
 ``kan_layer`` is the one edge layer; it takes any basis, a function from inputs to the values
 of basis functions: splines on even and uneven grids, orthogonal polynomials, waves, wavelets,
 bumps, quotients. The splines, layer, grids, sparsity and formulas here are those of
-"KAN: Kolmogorov-Arnold Networks" (2024).
+"KAN: Kolmogorov-Arnold Networks" (2024). ``SelectableKANLayer`` mixes a pool of bases and keeps
+the best of each node: "Activation Space Selectable Kolmogorov-Arnold Networks" (2024).
 """
 
 from jaxnn.layers.kan._basis import bspline_basis as bspline_basis
@@ -25,6 +26,7 @@ from jaxnn.layers.kan._families import legendre_basis as legendre_basis
 from jaxnn.layers.kan._families import make_basis as make_basis
 from jaxnn.layers.kan._families import rational_basis as rational_basis
 from jaxnn.layers.kan._families import relu_power_basis as relu_power_basis
+from jaxnn.layers.kan._families import sine_basis as sine_basis
 from jaxnn.layers.kan._families import switch_basis as switch_basis
 from jaxnn.layers.kan._families import wavelet_basis as wavelet_basis
 from jaxnn.layers.kan._formula import EdgeFits as EdgeFits
@@ -46,6 +48,11 @@ from jaxnn.layers.kan._layer import kan_layer as kan_layer
 from jaxnn.layers.kan._penalty import coefficient_penalty as coefficient_penalty
 from jaxnn.layers.kan._penalty import edge_norms as edge_norms
 from jaxnn.layers.kan._penalty import regularization as regularization
+from jaxnn.layers.kan._selectable import SelectableKANConv as SelectableKANConv
+from jaxnn.layers.kan._selectable import SelectableKANLayer as SelectableKANLayer
+from jaxnn.layers.kan._selectable import basis_scores as basis_scores
+from jaxnn.layers.kan._selectable import select_bases as select_bases
+from jaxnn.layers.kan._selectable import selectable_kan_layer as selectable_kan_layer
 from jaxnn.layers.kan._symbolic import Symbol as Symbol
 from jaxnn.layers.kan._symbolic import SymbolicFit as SymbolicFit
 from jaxnn.layers.kan._symbolic import fit_symbolic as fit_symbolic
@@ -56,10 +63,13 @@ __all__ = [
     "EdgeFits",
     "KANConv",
     "KANLayer",
+    "SelectableKANConv",
+    "SelectableKANLayer",
     "Symbol",
     "SymbolicFit",
     "SymbolicLayer",
     "adapt_knots",
+    "basis_scores",
     "bspline_basis",
     "chebyshev_basis",
     "coefficient_penalty",
@@ -87,6 +97,9 @@ __all__ = [
     "refit_coefficients",
     "regularization",
     "relu_power_basis",
+    "select_bases",
+    "selectable_kan_layer",
+    "sine_basis",
     "suggest_symbolic",
     "switch_basis",
     "symbolic_library",

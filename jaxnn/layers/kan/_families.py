@@ -24,6 +24,7 @@ from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from jaxnn._check import require, require_array, require_count, require_positive, require_rank
@@ -39,6 +40,7 @@ BasisName = Literal[
     "legendre",
     "rational",
     "relu_power",
+    "sine",
     "switch",
     "wavelet",
 ]
@@ -437,8 +439,56 @@ def rational_basis(x: Inputs, *, degree: int = 5, scale: float = 1.0) -> Values:
     require_positive("rational_basis", scale=scale)
     _require_degree("rational_basis", degree)
     wide = x.astype(accumulation_dtype(x.dtype)) / scale
-    u = wide * jax.lax.rsqrt(1 + wide * wide)
+    u = wide * lax.rsqrt(1 + wide * wide)
     return _stacked(x, _chebyshev(u, degree))
+
+
+def sine_basis(
+    x: Inputs,
+    *,
+    frequencies: Float[Array, " functions"],
+    phases: Float[Array, " functions"] | None = None,
+) -> Values:
+    r"""Evaluate sines of any frequencies, each with mean 0 and variance 1 over normal inputs.
+
+    .. math:: f_b(x) = \frac{\sin(\omega_b x + \varphi_b) - \mu_b}{\sigma_b}, \quad
+        \mu_b = e^{-\omega_b^2 / 2} \sin \varphi_b, \quad
+        \sigma_b^2 = \tfrac{1}{2} (1 - e^{-2 \omega_b^2} \cos 2 \varphi_b) - \mu_b^2
+
+    Args:
+      x: any leading axes, then features; about standard normal.
+      frequencies: ω, in radians; arrays, so that they can be parameters.
+      phases: φ; zeros if ``None``.
+
+    Returns:
+      ``(*batch, functions, features)`` in the dtype of ``x``.
+
+    Raises:
+      TypeError: an argument is not an array of floating-point numbers.
+      ValueError: ``frequencies`` has not one axis, or ``phases`` not its shape.
+
+    Source: "Deep Learning Alternatives of the Kolmogorov Superposition Theorem" (2024), the
+    basis of ActNet.
+
+    Example:
+      >>> sine_basis(jnp.zeros(1), frequencies=jnp.array([1.0, 2.0])).tolist()
+      [[0.0], [0.0]]
+    """
+    where = "sine_basis"
+    _require_rows(where, x)
+    phases = jnp.zeros_like(frequencies) if phases is None else phases
+    require_array(where, frequencies=frequencies, phases=phases)
+    require(frequencies.ndim == 1, where, "frequencies", frequencies, "one axis")
+    needs = f"shape {frequencies.shape}, as `frequencies`"
+    require(phases.shape == frequencies.shape, where, "phases", phases, needs)
+    wide = accumulation_dtype(x.dtype)
+    omega, phi = frequencies.astype(wide), phases.astype(wide)
+    mean = jnp.exp(-omega * omega / 2) * jnp.sin(phi)
+    variance = (1 - jnp.exp(-2 * omega * omega) * jnp.cos(2 * phi)) / 2 - mean * mean
+    inverse = lax.rsqrt(jnp.maximum(variance, 1e-12))
+    sines = (jnp.sin(x.astype(wide) * w + p) for w, p in zip(omega, phi, strict=True))
+    parts = zip(sines, mean, inverse, strict=True)
+    return _stacked(x, [(sine - m) * r for sine, m, r in parts])
 
 
 def make_basis(
@@ -455,7 +505,8 @@ def make_basis(
       name: ``bspline``, ``relu_power`` (G + k functions of local support), ``gaussian``,
         ``switch`` (G + k bumps), ``chebyshev``, ``legendre``, ``hermite``, ``rational``
         (polynomials up to degree G + k - 1), ``fourier`` (a half of G + k terms, period twice
-        the range) or ``wavelet`` (the levels that G + k functions fill).
+        the range), ``sine`` (frequencies rising in equal steps to the same, sines and cosines in
+        turn) or ``wavelet`` (the levels that G + k functions fill).
       grid: G.
       degree: k.
       low: where the range of the inputs begins.
@@ -489,6 +540,13 @@ def make_basis(
             return lambda x: functions((x - middle) / half, degree=count - 1)
         case "fourier":
             return partial(fourier_basis, terms=max(count // 2, 1), period=2 * (high - low))
+        case "sine":
+            # A standard deviation of inputs spread evenly over the range.
+            unit = (high - low) / math.sqrt(12)
+            steps = jnp.arange(count, dtype=jnp.float32)
+            waves = {"frequencies": (steps + 1) * (math.pi / 2 / math.sqrt(12))}
+            waves["phases"] = (steps % 2) * (math.pi / 2)
+            return lambda x: sine_basis((x - (low + high) / 2) / unit, **waves)
         case "wavelet":
             return partial(wavelet_basis, levels=int(math.log2(count + 1)), **span)
     names = get_args(BasisName)

@@ -56,6 +56,19 @@ CASES = [
     ),
     row("relu_power_basis", "`span` is -1; it needs an integer >= 0", {"span": -1}),
     row("rational_basis", "`scale` is 0", {"scale": 0}),
+    Case(
+        name=f"{HOME}.sine_basis",
+        function=lambda x, w, p: kan.sine_basis(x, frequencies=w, phases=p),
+        inputs=lambda key: (*points(key), jnp.array([0.5, 1.0, 2.0]), jnp.array([0.0, 0.5, 1.0])),
+        parity=TESTS,
+        rejects=(
+            Reject(
+                call=lambda: kan.sine_basis(X, frequencies=jnp.ones(3), phases=jnp.ones(2)),
+                error=ValueError,
+                match=r"sine_basis: `phases` .* needs shape \(3,\), as `frequencies`",
+            ),
+        ),
+    ),
     Plain(
         name=f"{HOME}.make_basis",
         reason="picks one of the bases above by name; each has its row",

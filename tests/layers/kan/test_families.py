@@ -11,7 +11,7 @@ from jaxnn.layers import kan
 X = np.linspace(-0.99, 0.99, 41).astype(np.float32)
 BOUNDED = [
     "bspline", "chebyshev", "fourier", "gaussian", "hermite", "legendre", "rational",
-    "relu_power", "switch", "wavelet",
+    "relu_power", "sine", "switch", "wavelet",
 ]  # fmt: skip
 
 
@@ -107,6 +107,18 @@ def test_rational_functions_are_cosines_of_the_inverse_cotangent():
     got = values(kan.rational_basis, x.astype(np.float32), degree=6, scale=2.0)
     want = np.cos(np.arange(7)[:, None] * np.arctan2(2.0, x))
     np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+def test_sines_are_standard_over_normal_inputs():
+    """Means and variances by Gauss-Hermite quadrature; and the frequencies are what was asked."""
+    x, weights = np.polynomial.hermite_e.hermegauss(40)
+    waves = {"frequencies": jnp.array([0.5, 2.0, 3.0]), "phases": jnp.array([0.3, -1.0, 0.0])}
+    got = values(kan.sine_basis, x.astype(np.float32), **waves)
+    weights = weights / weights.sum()
+    np.testing.assert_allclose(got @ weights, np.zeros(3), atol=1e-5)
+    np.testing.assert_allclose(got**2 @ weights, np.ones(3), atol=1e-5)
+    plain = np.sin(3.0 * x)
+    np.testing.assert_allclose(got[2], plain / np.sqrt(plain**2 @ weights), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", BOUNDED)
