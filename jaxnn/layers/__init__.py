@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from jaxnn.layers import feedforward as feedforward
     from jaxnn.layers import kan as kan
     from jaxnn.layers import normalization as normalization
+    from jaxnn.layers import polynomial as polynomial
+    from jaxnn.layers import operator as operator
     from jaxnn.layers import position as position
     from jaxnn.layers import rational as rational
     from jaxnn.layers import spiking as spiking
@@ -23,6 +25,8 @@ __all__ = [
     "feedforward",
     "kan",
     "normalization",
+    "polynomial",
+    "operator",
     "position",
     "rational",
     "spiking",
