@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from jaxnn.analysis import activations as activations
     from jaxnn.analysis import attribution as attribution
     from jaxnn.analysis import faithfulness as faithfulness
+    from jaxnn.analysis import similarity as similarity
     from jaxnn.analysis import sparsity as sparsity
     from jaxnn.analysis import visualization as visualization
 
-__all__ = ["activations", "attribution", "faithfulness", "sparsity", "visualization"]
+__all__ = ["activations", "attribution", "faithfulness", "similarity", "sparsity", "visualization"]
 
 __getattr__, __dir__ = _lazy.attach(__name__, submodules=__all__)
