@@ -1,7 +1,8 @@
 """Data: embedded sets, files, tasks generated from a key, and batches that stream.
 
 ``load("digits")`` and its like need no download. ``load_npz``, ``load_csv`` and ``load_text``
-read files.
+read files. ``feynman`` and ``special_function`` draw from formulas, of which ``FEYNMAN`` and
+``SPECIAL_FUNCTIONS`` are the tables.
 ``two_spirals``, ``teacher_student`` and ``spike_patterns`` are pure functions of a random
 key. ``grain_loader`` feeds data that do not fit on the device.
 """
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from jaxnn.data._files import load_csv as load_csv
     from jaxnn.data._files import load_npz as load_npz
     from jaxnn.data._files import load_text as load_text
+    from jaxnn.data._formulas import FEYNMAN as FEYNMAN
+    from jaxnn.data._formulas import SPECIAL_FUNCTIONS as SPECIAL_FUNCTIONS
+    from jaxnn.data._formulas import Formula as Formula
+    from jaxnn.data._formulas import feynman as feynman
+    from jaxnn.data._formulas import special_function as special_function
     from jaxnn.data._loader import grain_loader as grain_loader
     from jaxnn.data._synthetic import SpikePatterns as SpikePatterns
     from jaxnn.data._synthetic import Teacher as Teacher
@@ -34,7 +40,10 @@ if TYPE_CHECKING:
     from jaxnn.data._synthetic import two_spirals as two_spirals
 
 __all__ = [
+    "FEYNMAN",
+    "SPECIAL_FUNCTIONS",
     "Dataset",
+    "Formula",
     "SpikePatterns",
     "Split",
     "Teacher",
@@ -42,11 +51,13 @@ __all__ = [
     "breast_cancer",
     "diabetes",
     "digits",
+    "feynman",
     "grain_loader",
     "load",
     "load_csv",
     "load_npz",
     "load_text",
+    "special_function",
     "spike_patterns",
     "spike_trains",
     "stdlib_text",
@@ -58,7 +69,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "FEYNMAN": "_formulas",
+    "SPECIAL_FUNCTIONS": "_formulas",
     "Dataset": "_dataset",
+    "Formula": "_formulas",
     "SpikePatterns": "_synthetic",
     "Split": "_dataset",
     "Teacher": "_synthetic",
@@ -66,11 +80,13 @@ _HOMES = {
     "breast_cancer": "_embedded",
     "diabetes": "_embedded",
     "digits": "_embedded",
+    "feynman": "_formulas",
     "grain_loader": "_loader",
     "load": "_embedded",
     "load_csv": "_files",
     "load_npz": "_files",
     "load_text": "_files",
+    "special_function": "_formulas",
     "spike_patterns": "_synthetic",
     "spike_trains": "_synthetic",
     "stdlib_text": "_embedded",
