@@ -4,7 +4,8 @@
 read files. ``feynman`` and ``special_function`` draw from formulas, of which ``FEYNMAN`` and
 ``SPECIAL_FUNCTIONS`` are the tables.
 ``two_spirals``, ``teacher_student`` and ``spike_patterns`` are pure functions of a random
-key. ``grain_loader`` feeds data that do not fit on the device.
+key, and so is ``poisson``, an operator to learn. ``grain_loader`` feeds data that do not fit on
+the device.
 """
 
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from jaxnn.data._formulas import feynman as feynman
     from jaxnn.data._formulas import special_function as special_function
     from jaxnn.data._loader import grain_loader as grain_loader
+    from jaxnn.data._operator import Fields as Fields
+    from jaxnn.data._operator import poisson as poisson
     from jaxnn.data._synthetic import SpikePatterns as SpikePatterns
     from jaxnn.data._synthetic import Teacher as Teacher
     from jaxnn.data._synthetic import TeacherStudent as TeacherStudent
@@ -73,6 +76,7 @@ _HOMES = {
     "SPECIAL_FUNCTIONS": "_formulas",
     "Dataset": "_dataset",
     "Formula": "_formulas",
+    "Fields": "_operator",
     "SpikePatterns": "_synthetic",
     "Split": "_dataset",
     "Teacher": "_synthetic",
@@ -87,6 +91,7 @@ _HOMES = {
     "load_npz": "_files",
     "load_text": "_files",
     "special_function": "_formulas",
+    "poisson": "_operator",
     "spike_patterns": "_synthetic",
     "spike_trains": "_synthetic",
     "stdlib_text": "_embedded",
