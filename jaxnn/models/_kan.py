@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -26,6 +26,7 @@ class KAN(nn.Module):
       degree: degree of the splines.
       grid_range: where the uniform grids begin and end.
       basis: functions on the edges, splines or others, by name; see ``layers.kan.make_basis``.
+        With the ``layer`` ``layers.kan.SelectableKANLayer``, the pool of which to select.
       input_range: maps inputs linearly from this range onto ``grid_range`` first; ``None``
         leaves them. Splines see no difference between inputs outside their grid, so scale or
         standardise inputs that leave ``grid_range``.
@@ -39,7 +40,7 @@ class KAN(nn.Module):
     grid: int = 5
     degree: int = 3
     grid_range: tuple[float, float] = (-1.0, 1.0)
-    basis: BasisName | Basis = "bspline"
+    basis: BasisName | Basis | Sequence[BasisName | Basis] = "bspline"
     input_range: tuple[float, float] | None = None
     regularization: float = 0.0
     layer: Callable[..., nn.Module] = KANLayer

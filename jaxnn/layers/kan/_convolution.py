@@ -26,6 +26,30 @@ from jaxnn.layers.kan._families import BasisName
 from jaxnn.layers.kan._layer import Basis, edge_inits, named_or_own
 
 
+def convolve_functions(
+    where: str,
+    x: jax.Array,
+    coefficients: jax.Array,
+    base_kernel: jax.Array,
+    *,
+    basis: Basis,
+    base: Callable[[jax.Array], jax.Array],
+    strides: int | Sequence[int],
+    padding: Padding,
+) -> jax.Array:
+    """Sum the functions of all taps, as one convolution of the functions' values."""
+    *kernel, functions, inputs, features = coefficients.shape
+    weights = jnp.concatenate([coefficients, base_kernel[..., None, :, :]], axis=len(kernel))
+
+    def expand(rows: jax.Array) -> jax.Array:
+        values = jnp.concatenate([basis(rows), base(rows)[:, None]], axis=1)
+        return values.reshape(rows.shape[0], (functions + 1) * inputs)
+
+    weights = weights.reshape(*kernel, (functions + 1) * inputs, features)
+    options = {"strides": strides, "padding": padding}
+    return convolve(where, x, expand, weights, **options).astype(x.dtype)
+
+
 class KANConv(nn.Module):
     """A convolution over one to three axes whose taps are learned functions.
 
@@ -96,12 +120,13 @@ class KANConv(nn.Module):
             self.param_dtype,
         )
         x, coefficients, base_kernel = promote_dtype(x, coefficients, base_kernel, dtype=self.dtype)
-        weights = jnp.concatenate([coefficients, base_kernel[..., None, :, :]], axis=len(kernel))
-
-        def expand(rows: jax.Array) -> jax.Array:
-            values = jnp.concatenate([basis(rows), self.base(rows)[:, None]], axis=1)
-            return values.reshape(rows.shape[0], (functions + 1) * inputs)
-
-        weights = weights.reshape(*kernel, (functions + 1) * inputs, self.features)
-        options = {"strides": self.strides, "padding": self.padding}
-        return convolve(where, x, expand, weights, **options).astype(x.dtype)
+        return convolve_functions(
+            where,
+            x,
+            coefficients,
+            base_kernel,
+            basis=basis,
+            base=self.base,
+            strides=self.strides,
+            padding=self.padding,
+        )

@@ -79,11 +79,11 @@ def fit_coefficients(
 def _fit(x: jax.Array, y: jax.Array, knots: jax.Array, degree: int) -> jax.Array:
     wide = accumulation_dtype(y.dtype)
     values = bspline_basis(x.astype(wide), knots.astype(wide), degree=degree)
-    solve = jax.vmap(_least_squares, in_axes=(2, 1), out_axes=1)
+    solve = jax.vmap(least_squares, in_axes=(2, 1), out_axes=1)
     return solve(values, y.astype(wide)).astype(y.dtype)
 
 
-def _least_squares(matrix: jax.Array, target: jax.Array) -> jax.Array:
+def least_squares(matrix: jax.Array, target: jax.Array) -> jax.Array:
     """Solve by modified Gram-Schmidt, one column at a time.
 
     Below [matrix, target] stands [identity, 0]; the steps that make the columns above orthogonal
