@@ -9,6 +9,8 @@ from tests.laws.makers import module_case, normal
 
 HOME = "layers.operator"
 MULTIGRID = "tests/layers/operator/test_multigrid.py"
+SPECTRAL = "tests/layers/operator/test_spectral.py"
+SPECTRAL_CONV = operator.SpectralConv(2, (3,))
 LEVEL = operator.poisson_levels(1, axes=1)[0]
 
 
@@ -63,6 +65,57 @@ CASES = [
                 ),
                 error=ValueError,
                 match=r"MgConv: `steps` is \(0, 1\); it needs at least one step before",
+            ),
+        ),
+    ),
+    Case(
+        name=f"{HOME}.spectral_convolution",
+        function=operator.spectral_convolution,
+        inputs=lambda key: normal(key, (2, 3, 3, 2), (3, 2, 2, 1), (3, 2, 2, 1)),
+        parity=SPECTRAL,
+        rejects=(
+            Reject(
+                call=lambda: operator.spectral_convolution(
+                    jnp.ones((4, 2)), jnp.ones((3, 2, 1)), jnp.ones((3, 2, 1))
+                ),
+                error=ValueError,
+                match=r"spectral_convolution: `x` .* needs at least 5 places",
+            ),
+            Reject(
+                call=lambda: operator.spectral_convolution(
+                    jnp.ones((4, 2)), jnp.ones((2, 2, 1)), jnp.ones((2, 1, 1))
+                ),
+                error=ValueError,
+                match=r"spectral_convolution: `imaginary` .* needs shape \(2, 2, 1\)",
+            ),
+        ),
+    ),
+    module_case(
+        f"{HOME}.SpectralConv",
+        SPECTRAL_CONV,
+        shape=(2, 5, 2),
+        parity=SPECTRAL,
+        equals={
+            "spectral_convolution": lambda v, x: operator.spectral_convolution(x, **v["params"])
+        },
+        rejects=(
+            Reject(
+                call=lambda: SPECTRAL_CONV.init(jax.random.key(0), jnp.ones(2)),
+                error=ValueError,
+                match=r"SpectralConv: `x` .* needs shape \(\*batch, 1 axes of space, inputs\)",
+            ),
+        ),
+    ),
+    Case(
+        name=f"{HOME}.deep_onet",
+        function=operator.deep_onet,
+        inputs=lambda key: normal(key, (2, 1, 3), (4, 1, 3), (1,)),
+        parity="tests/layers/operator/test_deep_onet.py",
+        rejects=(
+            Reject(
+                call=lambda: operator.deep_onet(jnp.ones((2, 1, 3)), jnp.ones((4, 1, 2))),
+                error=ValueError,
+                match=r"deep_onet: `trunk` .* needs shape \(points, 1, 3\)",
             ),
         ),
     ),
