@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from jaxnn.layers import attention as attention
     from jaxnn.layers import feedforward as feedforward
     from jaxnn.layers import kan as kan
+    from jaxnn.layers import kernel as kernel
     from jaxnn.layers import normalization as normalization
-    from jaxnn.layers import polynomial as polynomial
     from jaxnn.layers import operator as operator
+    from jaxnn.layers import polynomial as polynomial
     from jaxnn.layers import position as position
     from jaxnn.layers import rational as rational
+    from jaxnn.layers import recurrent as recurrent
     from jaxnn.layers import spiking as spiking
 
 __all__ = [
@@ -24,11 +26,13 @@ __all__ = [
     "attention",
     "feedforward",
     "kan",
+    "kernel",
     "normalization",
-    "polynomial",
     "operator",
+    "polynomial",
     "position",
     "rational",
+    "recurrent",
     "spiking",
 ]
 
