@@ -25,11 +25,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 from flax.typing import Dtype, Initializer
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
 from jaxnn._check import require, require_array, require_count, require_rank
 from jaxnn._numeric import accumulation_dtype
+from jaxnn.layers._ridge import fit_ridge
 from jaxnn.layers.feedforward import dense
 from jaxnn.layers.polynomial._features import count_monomials, polynomial_features
 
@@ -76,8 +76,8 @@ def fit_polynomial(
     Example:
       >>> x = jnp.linspace(-1, 1, 9)[:, None]
       >>> params = fit_polynomial(x, 3 * x**2 - x + 2, degree=2, ridge=0.0)
-      >>> print(params["kernel"][:, 0].round(3), params["bias"].round(3))
-      [-1.  3.] [2.]
+      >>> [f"{c:.3f}" for c in (*params["kernel"][:, 0], params["bias"][0])]
+      ['-1.000', '3.000', '2.000']
     """
     where = "fit_polynomial"
     require_array(where, x=x, y=y)
@@ -115,11 +115,7 @@ def _fit(
     values = polynomial_features(
         rows, degree=degree, interaction_only=interaction_only, include_bias=False
     )
-    # The bias is not penalised: it is what remains of the means.
-    means, target_means = jnp.mean(values, 0), jnp.mean(y.astype(wide), 0)
-    values, targets = values - means[None], y.astype(wide) - target_means[None]
-    kernel = _ridge(values, targets, ridge.astype(wide))
-    bias = target_means - jnp.dot(means, kernel, precision=HIGHEST)
+    kernel, bias = fit_ridge(values, y.astype(wide), ridge.astype(wide))
     return params | {"kernel": kernel.astype(y.dtype), "bias": bias.astype(y.dtype)}
 
 
@@ -130,29 +126,6 @@ def _directions(x: jax.Array, components: int) -> jax.Array:
     vectors = jnp.linalg.eigh(jnp.dot(x.T, x, precision=HIGHEST))[1][:, ::-1][:, :components]
     largest = jnp.take_along_axis(vectors, jnp.argmax(jnp.abs(vectors), 0)[None], 0)
     return vectors * jnp.where(largest < 0, -1, 1).astype(x.dtype)
-
-
-def _ridge(values: jax.Array, targets: jax.Array, ridge: jax.Array) -> jax.Array:
-    """Minimise the squared distance of ``values @ kernel`` from the targets, plus the ridge.
-
-    The triangular factor of [values, √λ I] gives a solution that is as wrong as the square of
-    the condition number; solving again for what is missing corrects it. The last correction also
-    carries the derivative: with M the (constant) inverse of the normal matrix A, the derivative
-    of w + M (values' targets - A w), w held, is that of the solution.
-    """
-    columns = values.shape[1]
-    below = jnp.sqrt(ridge) * jnp.eye(columns, dtype=values.dtype)
-    factor = jnp.linalg.qr(jax.lax.stop_gradient(jnp.concatenate([values, below])), mode="r")
-
-    def missing(kernel: jax.Array) -> jax.Array:
-        left = targets - jnp.dot(values, kernel, precision=HIGHEST)
-        right = jnp.dot(values.T, left, precision=HIGHEST) - ridge * kernel
-        return solve_triangular(factor, solve_triangular(factor, right, trans="T"))
-
-    kernel = jnp.zeros((columns, targets.shape[1]), values.dtype)
-    for _ in range(2):
-        kernel = jax.lax.stop_gradient(kernel + missing(kernel))
-    return kernel + missing(kernel)
 
 
 class PolynomialRegression(nn.Module):
