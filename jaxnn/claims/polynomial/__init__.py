@@ -1,0 +1,1 @@
+"""Claims of polynomials of all inputs."""
