@@ -4,7 +4,9 @@
 of basis functions: splines on even and uneven grids, orthogonal polynomials, waves, wavelets,
 bumps, quotients. The splines, layer, grids, sparsity and formulas here are those of
 "KAN: Kolmogorov-Arnold Networks" (2024). ``SelectableKANLayer`` mixes a pool of bases and keeps
-the best of each node: "Activation Space Selectable Kolmogorov-Arnold Networks" (2024).
+the best of each node: "Activation Space Selectable Kolmogorov-Arnold Networks" (2024). ``MLPKAN``
+mixes perceptrons and KANs token by token: "MLP-KAN: Unifying Deep Representation and Function
+Learning" (2024).
 """
 
 from jaxnn.layers.kan._basis import bspline_basis as bspline_basis
@@ -45,6 +47,9 @@ from jaxnn.layers.kan._layer import Basis as Basis
 from jaxnn.layers.kan._layer import KANLayer as KANLayer
 from jaxnn.layers.kan._layer import edge_functions as edge_functions
 from jaxnn.layers.kan._layer import kan_layer as kan_layer
+from jaxnn.layers.kan._mlp_kan import MLPKAN as MLPKAN
+from jaxnn.layers.kan._mlp_kan import switch_kan as switch_kan
+from jaxnn.layers.kan._mlp_kan import top_k_gates as top_k_gates
 from jaxnn.layers.kan._penalty import coefficient_penalty as coefficient_penalty
 from jaxnn.layers.kan._penalty import edge_norms as edge_norms
 from jaxnn.layers.kan._penalty import regularization as regularization
@@ -60,6 +65,7 @@ from jaxnn.layers.kan._symbolic import suggest_symbolic as suggest_symbolic
 from jaxnn.layers.kan._symbolic import symbolic_library as symbolic_library
 
 __all__ = [
+    "MLPKAN",
     "EdgeFits",
     "KANConv",
     "KANLayer",
@@ -102,9 +108,11 @@ __all__ = [
     "sine_basis",
     "suggest_symbolic",
     "switch_basis",
+    "switch_kan",
     "symbolic_library",
     "symbolic_table",
     "symbolize",
+    "top_k_gates",
     "uniform_bspline_basis",
     "uniform_knots",
     "update_grid",
