@@ -1,10 +1,14 @@
 """Recurrences beside the spiking ones.
 
 ``linear_recurrence`` is what the family is made of: a diagonal linear recurrence, step by step
-or by an associative scan.
+or by an associative scan. ``diagonal_state_space`` is the recurrence between two matrix products,
+``LRU`` the linear recurrent unit. A module maps a stretch of time, from one step to the whole
+sequence, and gives the state to go on from.
 """
 
 from jaxnn.layers.recurrent._linear import linear_recurrence as linear_recurrence
 from jaxnn.layers.recurrent._linear import linear_recurrence_step as linear_recurrence_step
+from jaxnn.layers.recurrent._unit import LRU as LRU
+from jaxnn.layers.recurrent._unit import diagonal_state_space as diagonal_state_space
 
-__all__ = ["linear_recurrence", "linear_recurrence_step"]
+__all__ = ["LRU", "diagonal_state_space", "linear_recurrence", "linear_recurrence_step"]

@@ -5,11 +5,12 @@ import jax.numpy as jnp
 
 from jaxnn.layers import recurrent
 from tests.laws.case import Case, Reject
-from tests.laws.makers import normal
+from tests.laws.makers import module_case, normal
 
 HOME = "layers.recurrent"
 TESTS = "tests/layers/recurrent/test_linear.py"
 X = jnp.ones((4, 2))
+UNIT = recurrent.LRU(2, states=3, radius=(0.3, 0.8))
 
 
 def sequences(key):
@@ -60,6 +61,44 @@ CASES = [
                 call=lambda: recurrent.linear_recurrence_step(X, X[0], X),
                 error=ValueError,
                 match=r"linear_recurrence_step: `inputs` .* needs shape \(4, 2\)",
+            ),
+        ),
+    ),
+    Case(
+        name=f"{HOME}.diagonal_state_space",
+        # Its output alone: the state stays in float32 for any dtype of x.
+        function=lambda x, decay, *rest: recurrent.diagonal_state_space(
+            x, jax.nn.sigmoid(decay), *rest
+        )[0],
+        inputs=lambda key: normal(key, (5, 2), (3,), (2, 3), (3, 2), (2,), (3,)),
+        parity="tests/layers/recurrent/test_unit.py",
+        rejects=(
+            Reject(
+                call=lambda: recurrent.diagonal_state_space(X, jnp.ones(3), X, jnp.ones((3, 2))),
+                error=ValueError,
+                match=r"diagonal_state_space: `input_kernel` .* needs shape \(2, 3\)",
+            ),
+            Reject(
+                call=lambda: recurrent.diagonal_state_space(
+                    X, jnp.ones(3), jnp.ones((2, 3)), jnp.ones((2, 2))
+                ),
+                error=ValueError,
+                match=r"diagonal_state_space: `output_kernel` .* needs shape \(3, 'features'\)",
+            ),
+        ),
+    ),
+    Case(
+        name=f"{HOME}.LRU",
+        # Its output alone: the laws compare real numbers, and the state is complex.
+        function=lambda variables, x: UNIT.apply(variables, x)[0],
+        inputs=module_case("", UNIT, shape=(5, 2), parity="").inputs,
+        extreme=1.0,  # angles are exponents of exponents
+        parity="tests/layers/recurrent/test_unit.py",
+        rejects=(
+            Reject(
+                call=lambda: UNIT.clone(radius=(0.9, 0.5)).init(jax.random.key(0), X),
+                error=ValueError,
+                match=r"LRU: `radius` is \(0.9, 0.5\); it needs 0 <= least < largest < 1",
             ),
         ),
     ),
