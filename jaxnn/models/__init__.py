@@ -1,6 +1,7 @@
 """Networks: layers composed, each with a config dataclass that the command line reads.
 
-Every model takes raw inputs of shape ``(batch, ...)`` and returns ``(batch, outputs)``.
+Every model takes raw inputs of shape ``(batch, ...)`` and returns ``(batch, outputs)``; the neural
+operators ``MgNO``, ``FNO`` and ``DeepONet`` return functions.
 """
 
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from jaxnn.models._mlp import MLPConfig as MLPConfig
     from jaxnn.models._mlp import ResidualMLP as ResidualMLP
     from jaxnn.models._mlp import ResidualMLPConfig as ResidualMLPConfig
+    from jaxnn.models._operators import FNO as FNO
+    from jaxnn.models._operators import DeepONet as DeepONet
+    from jaxnn.models._operators import MgNO as MgNO
     from jaxnn.models._spiking import SpikingMLP as SpikingMLP
     from jaxnn.models._spiking import SpikingMLPConfig as SpikingMLPConfig
     from jaxnn.models._stack import TransformerStack as TransformerStack
@@ -40,7 +44,9 @@ _NAMES = {
     "AutoInt": "_tabular",
     "CompressiveTransformer": "_compressive",
     "CompressiveTransformerConfig": "_compressive",
+    "DeepONet": "_operators",
     "EncoderDecoder": "_encoder_decoder",
+    "FNO": "_operators",
     "FieldEmbedding": "_tabular",
     "GPTConfig": "_gpt",
     "KAN": "_kan",
@@ -49,6 +55,7 @@ _NAMES = {
     "MLPConfig": "_mlp",
     "ResidualMLP": "_mlp",
     "ResidualMLPConfig": "_mlp",
+    "MgNO": "_operators",
     "NonParametricTransformer": "_tabular",
     "SpikingMLP": "_spiking",
     "SpikingMLPConfig": "_spiking",
@@ -66,7 +73,9 @@ __all__ = [
     "AutoInt",
     "CompressiveTransformer",
     "CompressiveTransformerConfig",
+    "DeepONet",
     "EncoderDecoder",
+    "FNO",
     "FieldEmbedding",
     "GPTConfig",
     "KAN",
@@ -75,6 +84,7 @@ __all__ = [
     "MLPConfig",
     "ResidualMLP",
     "ResidualMLPConfig",
+    "MgNO",
     "NonParametricTransformer",
     "SpikingMLP",
     "SpikingMLPConfig",

@@ -1,0 +1,1 @@
+"""Claims of neural operators."""
