@@ -73,9 +73,7 @@ CASES = [
     ),
     features_case(
         "universal_phi",
-        lambda x, g: kernel.universal_phi(
-            x, g, jax.tree.map(lambda a: a.astype(jnp.promote_types(x.dtype, "float32")), DRAWS)
-        ),
+        lambda x, g: kernel.universal_phi(x, g, DRAWS),
         lambda g: kernel.universal_phi(X, g, DRAWS),
         extreme=2.0,  # features of waves grow as exp(|x|²), by definition
     ),

@@ -1,0 +1,1 @@
+"""Claims of layers that are dot products of random features."""
