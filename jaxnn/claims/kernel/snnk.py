@@ -6,9 +6,9 @@ behind the second hidden layer of a network of 128 units trained on digits lying
 and learns upright ones: its 24 random features have less than a fifth of the parameters of that
 layer, which is trained in full beside it. Both also train the readout.
 
-The adapter stays well below the full layer, and that check fails: by 7.1 to 7.8 points (seeds 0 to 2). Adam's
-step of 1e-2 in place of 3e-3 for all was tried too: 7.0 and 10.7 points (seeds 0 and 1), and there
-the adapter is no better than the readout alone.
+The adapter stays well below the full layer, and that check fails: by 7.1 to 7.8 points (seeds 0 to
+2). Adam's step of 1e-2 in place of 3e-3 for all was tried too: 7.0 and 10.7 points (seeds 0 and 1),
+and there the adapter is no better than the readout alone.
 """
 
 from typing import Any
