@@ -4,11 +4,26 @@
 or by an associative scan. ``diagonal_state_space`` is the recurrence between two matrix products,
 ``LRU`` the linear recurrent unit. A module maps a stretch of time, from one step to the whole
 sequence, and gives the state to go on from.
+
+``HGRN`` forgets by gates whose lower bounds (``forget_bounds``) grow with depth, over
+``hierarchical_recurrence``: "Hierarchically Gated Recurrent Neural Network for Sequence
+Modeling" (2023).
 """
 
+from jaxnn.layers.recurrent._hierarchical import HGRN as HGRN
+from jaxnn.layers.recurrent._hierarchical import forget_bounds as forget_bounds
+from jaxnn.layers.recurrent._hierarchical import hierarchical_recurrence as hierarchical_recurrence
 from jaxnn.layers.recurrent._linear import linear_recurrence as linear_recurrence
 from jaxnn.layers.recurrent._linear import linear_recurrence_step as linear_recurrence_step
 from jaxnn.layers.recurrent._unit import LRU as LRU
 from jaxnn.layers.recurrent._unit import diagonal_state_space as diagonal_state_space
 
-__all__ = ["LRU", "diagonal_state_space", "linear_recurrence", "linear_recurrence_step"]
+__all__ = [
+    "HGRN",
+    "LRU",
+    "diagonal_state_space",
+    "forget_bounds",
+    "hierarchical_recurrence",
+    "linear_recurrence",
+    "linear_recurrence_step",
+]
