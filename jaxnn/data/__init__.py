@@ -3,9 +3,9 @@
 ``load("digits")`` and its like need no download. ``load_npz``, ``load_csv`` and ``load_text``
 read files. ``feynman`` and ``special_function`` draw from formulas, of which ``FEYNMAN`` and
 ``SPECIAL_FUNCTIONS`` are the tables.
-``two_spirals``, ``teacher_student`` and ``spike_patterns`` are pure functions of a random
-key, and so is ``poisson``, an operator to learn. ``grain_loader`` feeds data that do not fit on
-the device.
+``two_spirals``, ``teacher_student``, ``spike_patterns`` and ``delay_coincidence`` are pure
+functions of a random key, and so is ``poisson``, an operator to learn. ``grain_loader`` feeds
+data that do not fit on the device.
 """
 
 from typing import TYPE_CHECKING
@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from jaxnn.data._loader import grain_loader as grain_loader
     from jaxnn.data._operator import Fields as Fields
     from jaxnn.data._operator import poisson as poisson
+    from jaxnn.data._synthetic import DelayCoincidence as DelayCoincidence
     from jaxnn.data._synthetic import SpikePatterns as SpikePatterns
     from jaxnn.data._synthetic import Teacher as Teacher
     from jaxnn.data._synthetic import TeacherStudent as TeacherStudent
+    from jaxnn.data._synthetic import delay_coincidence as delay_coincidence
     from jaxnn.data._synthetic import spike_patterns as spike_patterns
     from jaxnn.data._synthetic import spike_trains as spike_trains
     from jaxnn.data._synthetic import teacher_outputs as teacher_outputs
@@ -46,12 +48,14 @@ __all__ = [
     "FEYNMAN",
     "SPECIAL_FUNCTIONS",
     "Dataset",
+    "DelayCoincidence",
     "Formula",
     "SpikePatterns",
     "Split",
     "Teacher",
     "TeacherStudent",
     "breast_cancer",
+    "delay_coincidence",
     "diabetes",
     "digits",
     "feynman",
@@ -75,6 +79,7 @@ _HOMES = {
     "FEYNMAN": "_formulas",
     "SPECIAL_FUNCTIONS": "_formulas",
     "Dataset": "_dataset",
+    "DelayCoincidence": "_synthetic",
     "Formula": "_formulas",
     "Fields": "_operator",
     "SpikePatterns": "_synthetic",
@@ -82,6 +87,7 @@ _HOMES = {
     "Teacher": "_synthetic",
     "TeacherStudent": "_synthetic",
     "breast_cancer": "_embedded",
+    "delay_coincidence": "_synthetic",
     "diabetes": "_embedded",
     "digits": "_embedded",
     "feynman": "_formulas",

@@ -233,3 +233,59 @@ def spike_patterns(
     moves = jnp.round(jitter * jax.random.normal(jitter_key, (n, *times.shape[1:])))
     trains = spike_trains(times[y] + moves.astype(times.dtype), steps=steps)
     return SpikePatterns(trains, y, times)
+
+
+class DelayCoincidence(NamedTuple):
+    """Spike trains of channel pairs, and the class, which is how far one lags the other."""
+
+    x: Float[Array, "n steps channels"]
+    y: Int[Array, " n"]
+
+
+def delay_coincidence(
+    key: jax.Array,
+    n: int,
+    *,
+    channels: int = 20,
+    lags: tuple[int, ...] = (2, 6, 10),
+    steps: int = 40,
+    noise: float = 0.0,
+) -> DelayCoincidence:
+    r"""Draw pairs of spikes of which only the lag between the two tells the class.
+
+    .. math:: t_{p + C/2} = (t_p + \ell_y) \bmod T, \quad p = 1 \dots C/2
+
+    with :math:`t_p` uniform over all steps. The first half of the channels leads, the second
+    half follows. Time is cyclic so that nothing else tells: every channel alone, and every two
+    channels that are no pair, look alike in all classes. The price is that a part ℓ / T of the
+    pairs fires in reverse order.
+
+    Args:
+      key: random key.
+      n: how many examples; the classes take turns.
+      channels: C, even.
+      lags: ℓ, a whole number of steps for each class.
+      steps: T, above the largest lag.
+      noise: probability, in each step of each channel, of a spike that means nothing.
+
+    Returns:
+      x, exactly 0 or 1, and the class y in int32.
+
+    Raises:
+      TypeError: ``key`` is no random key.
+      ValueError: a size is not above zero or does not fit, or ``noise`` is no probability.
+    """
+    where = "delay_coincidence"
+    require_key(where, key)
+    require_positive(where, n=n, channels=channels, steps=steps)
+    require(channels % 2 == 0, where, "channels", channels, "an even number, two for each pair")
+    ok = bool(lags) and all(0 <= lag < steps for lag in lags)
+    require(ok, where, "lags", lags, f"whole numbers from 0, below `steps`, which is {steps}")
+    require(0 <= noise <= 1, where, "noise", noise, "a probability")
+    time_key, noise_key = jax.random.split(key)
+    y = jnp.arange(n, dtype=jnp.int32) % len(lags)
+    leader = jax.random.randint(time_key, (n, channels // 2), 0, steps)
+    follower = (leader + jnp.array(lags, jnp.int32)[y][:, None]) % steps
+    trains = spike_trains(jnp.concatenate([leader, follower], axis=1)[..., None], steps=steps)
+    stray = jax.random.bernoulli(noise_key, noise, trains.shape)
+    return DelayCoincidence(jnp.maximum(trains, stray.astype(trains.dtype)), y)

@@ -16,6 +16,9 @@ spike_patterns = jax.jit(
     data.spike_patterns,
     static_argnames=("n", "classes", "channels", "steps", "spikes", "jitter"),
 )
+delay_coincidence = jax.jit(
+    data.delay_coincidence, static_argnames=("n", "channels", "lags", "steps", "noise")
+)
 teacher_outputs = jax.jit(data.teacher_outputs)
 
 
@@ -102,8 +105,31 @@ def test_templates_are_used_again(key):
     np.testing.assert_array_equal(test.x, train.x[:4])
 
 
+def test_followers_lag_their_leaders_by_the_class(key):
+    x, y = delay_coincidence(key, 600, channels=6, lags=(0, 4, 7), steps=20)
+    assert x.shape == (600, 20, 6)
+    np.testing.assert_array_equal(x.sum(axis=1), 1)
+    times = np.asarray(x).argmax(axis=1)
+    want = np.array([0, 4, 7])[np.asarray(y)][:, None]
+    assert ((times[:, 3:] - times[:, :3]) % 20 == want).all()
+    assert np.bincount(y).tolist() == [200, 200, 200]
+    # Leaders and followers of other pairs are uniform: 5 standard deviations of 1,800 draws.
+    for values in (times, times[:, 3:] - times[:, [1, 2, 0]]):
+        counts = np.bincount(values.ravel() % 20, minlength=20) / values.size
+        assert np.abs(counts - 0.05).max() < 5 * np.sqrt(0.05 * 0.95 / values.size * 2)
+
+
+def test_stray_spikes_come_at_their_rate(key):
+    x, _ = delay_coincidence(key, 500, channels=4, steps=40, noise=0.1)
+    # One planted spike in 40 steps, and a tenth of the other 39; five deviations of 80,000.
+    assert abs(np.mean(x) - (1 + 0.1 * 39) / 40) < 5 * np.sqrt(0.1 * 0.9 / 8e4)
+    assert set(np.unique(x)) == {0, 1}
+
+
 @pytest.mark.parametrize(
-    "make", [data.two_spirals, data.teacher_student, data.spike_patterns], ids=lambda f: f.__name__
+    "make",
+    [data.two_spirals, data.teacher_student, data.spike_patterns, data.delay_coincidence],
+    ids=lambda f: f.__name__,
 )
 def test_pure_functions_of_a_key(make, key):
     eager = make(key, 8)
@@ -144,6 +170,13 @@ def test_pure_functions_of_a_key(make, key):
             ValueError,
             r"`times` is .* needs shape \(classes, channels, spikes\)",
         ),
+        (lambda k: data.delay_coincidence(k, 8, channels=3), ValueError, "`channels` is 3; .*even"),
+        (
+            lambda k: data.delay_coincidence(k, 8, steps=10),
+            ValueError,
+            "`lags` is .*`steps`, .* 10",
+        ),
+        (lambda k: data.delay_coincidence(k, 8, noise=2.0), ValueError, "`noise` is 2.0"),
         (lambda k: data.spike_trains(jnp.ones((2, 3)), steps=4), TypeError, "needs integers"),
         (lambda k: data.spike_trains(jnp.ones(3, int), steps=4), ValueError, "`times` is .*shape"),
         (lambda k: data.spike_trains(jnp.ones((2, 3), int), steps=0), ValueError, "`steps` is 0"),

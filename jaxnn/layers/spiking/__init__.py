@@ -5,6 +5,8 @@ Every neuron is ``step(state, x, params...) -> (state, spikes)``, so ``run`` sca
 Time is the axis before the units, ``(*batch, time, units)``, unless ``time_axis`` says
 otherwise. What the family follows is told in "Surrogate Gradient Learning in Spiking Neural
 Networks" (2019) and "Training Spiking Neural Networks Using Lessons From Deep Learning" (2023).
+``DelayedDense`` learns synaptic delays ("Learning Delays in Spiking Neural Networks using Dilated
+Convolutions with Learnable Spacings", 2023).
 """
 
 from jaxnn.layers.spiking._adaptive import AdaptiveCell as AdaptiveCell
@@ -15,6 +17,9 @@ from jaxnn.layers.spiking._decoding import first_spike_time as first_spike_time
 from jaxnn.layers.spiking._decoding import membrane_max as membrane_max
 from jaxnn.layers.spiking._decoding import membrane_mean as membrane_mean
 from jaxnn.layers.spiking._decoding import spike_count as spike_count
+from jaxnn.layers.spiking._delay import DelayedDense as DelayedDense
+from jaxnn.layers.spiking._delay import delay_kernel as delay_kernel
+from jaxnn.layers.spiking._delay import delayed_dense as delayed_dense
 from jaxnn.layers.spiking._encoding import direct_encode as direct_encode
 from jaxnn.layers.spiking._encoding import latency_encode as latency_encode
 from jaxnn.layers.spiking._encoding import rate_encode as rate_encode
@@ -92,6 +97,10 @@ __all__ = [
     "run",
     "synaptic_init",
     "synaptic_step",
+    # synapses
+    "DelayedDense",
+    "delay_kernel",
+    "delayed_dense",
     # in and out
     "direct_encode",
     "first_spike_time",

@@ -105,16 +105,18 @@ def require_inputs(where: str, inputs: object) -> None:
     require(jnp.ndim(inputs) >= 1, where, "inputs", inputs, "shape (*batch, units)")  # pyright: ignore[reportArgumentType]
 
 
-def step_shape(where: str, drive: jax.Array, time_axis: int) -> tuple[int, ...]:
+def step_shape(
+    where: str, drive: jax.Array, time_axis: int, *, argument: str = "drive"
+) -> tuple[int, ...]:
     """Give the shape of one step of a sequence, or raise if it has no such time axis."""
-    require_array(where, drive=drive)
-    require(drive.ndim >= 2, where, "drive", drive, "axes for time and, last, for units")
+    require_array(where, floating=True, **{argument: drive})
+    require(drive.ndim >= 2, where, argument, drive, "axes for time and, last, for units")
     axis = time_axis + drive.ndim if time_axis < 0 else time_axis
     require(
         0 <= axis < drive.ndim - 1,
         where,
         "time_axis",
         time_axis,
-        f"an axis of `drive`, which has {drive.ndim}, before the last, which is units",
+        f"an axis of `{argument}`, which has {drive.ndim}, before the last, which is units",
     )
     return drive.shape[:axis] + drive.shape[axis + 1 :]
