@@ -8,6 +8,12 @@ sequence, and gives the state to go on from.
 ``HGRN`` forgets by gates whose lower bounds (``forget_bounds``) grow with depth, over
 ``hierarchical_recurrence``: "Hierarchically Gated Recurrent Neural Network for Sequence
 Modeling" (2023).
+
+``LowRankGRUCell`` and ``LowRankLSTMCell`` have thin recurrent kernels and a diagonal
+(``low_rank_products``): "Low-rank passthrough neural networks" (2016).
+
+``SelectiveSSM`` and ``selective_state_space`` let the input set the step of time: "Mamba:
+Linear-Time Sequence Modeling with Selective State Spaces" (2023).
 """
 
 from jaxnn.layers.recurrent._hierarchical import HGRN as HGRN
@@ -15,15 +21,31 @@ from jaxnn.layers.recurrent._hierarchical import forget_bounds as forget_bounds
 from jaxnn.layers.recurrent._hierarchical import hierarchical_recurrence as hierarchical_recurrence
 from jaxnn.layers.recurrent._linear import linear_recurrence as linear_recurrence
 from jaxnn.layers.recurrent._linear import linear_recurrence_step as linear_recurrence_step
+from jaxnn.layers.recurrent._low_rank import LowRankGRUCell as LowRankGRUCell
+from jaxnn.layers.recurrent._low_rank import LowRankLSTMCell as LowRankLSTMCell
+from jaxnn.layers.recurrent._low_rank import low_rank_gru_step as low_rank_gru_step
+from jaxnn.layers.recurrent._low_rank import low_rank_lstm_step as low_rank_lstm_step
+from jaxnn.layers.recurrent._low_rank import low_rank_products as low_rank_products
+from jaxnn.layers.recurrent._selective import SelectiveSSM as SelectiveSSM
+from jaxnn.layers.recurrent._selective import SelectiveState as SelectiveState
+from jaxnn.layers.recurrent._selective import selective_state_space as selective_state_space
 from jaxnn.layers.recurrent._unit import LRU as LRU
 from jaxnn.layers.recurrent._unit import diagonal_state_space as diagonal_state_space
 
 __all__ = [
     "HGRN",
     "LRU",
+    "LowRankGRUCell",
+    "LowRankLSTMCell",
+    "SelectiveSSM",
+    "SelectiveState",
     "diagonal_state_space",
     "forget_bounds",
     "hierarchical_recurrence",
     "linear_recurrence",
     "linear_recurrence_step",
+    "low_rank_gru_step",
+    "low_rank_lstm_step",
+    "low_rank_products",
+    "selective_state_space",
 ]
