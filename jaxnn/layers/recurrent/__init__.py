@@ -11,9 +11,6 @@ Modeling" (2023).
 
 ``LowRankGRUCell`` and ``LowRankLSTMCell`` have thin recurrent kernels and a diagonal
 (``low_rank_products``): "Low-rank passthrough neural networks" (2016).
-
-``SelectiveSSM`` and ``selective_state_space`` let the input set the step of time: "Mamba:
-Linear-Time Sequence Modeling with Selective State Spaces" (2023).
 """
 
 from jaxnn.layers.recurrent._hierarchical import HGRN as HGRN
@@ -26,9 +23,6 @@ from jaxnn.layers.recurrent._low_rank import LowRankLSTMCell as LowRankLSTMCell
 from jaxnn.layers.recurrent._low_rank import low_rank_gru_step as low_rank_gru_step
 from jaxnn.layers.recurrent._low_rank import low_rank_lstm_step as low_rank_lstm_step
 from jaxnn.layers.recurrent._low_rank import low_rank_products as low_rank_products
-from jaxnn.layers.recurrent._selective import SelectiveSSM as SelectiveSSM
-from jaxnn.layers.recurrent._selective import SelectiveState as SelectiveState
-from jaxnn.layers.recurrent._selective import selective_state_space as selective_state_space
 from jaxnn.layers.recurrent._unit import LRU as LRU
 from jaxnn.layers.recurrent._unit import diagonal_state_space as diagonal_state_space
 
@@ -37,8 +31,6 @@ __all__ = [
     "LRU",
     "LowRankGRUCell",
     "LowRankLSTMCell",
-    "SelectiveSSM",
-    "SelectiveState",
     "diagonal_state_space",
     "forget_bounds",
     "hierarchical_recurrence",
@@ -47,5 +39,4 @@ __all__ = [
     "low_rank_gru_step",
     "low_rank_lstm_step",
     "low_rank_products",
-    "selective_state_space",
 ]
