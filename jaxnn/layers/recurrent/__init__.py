@@ -11,8 +11,20 @@ Modeling" (2023).
 
 ``LowRankGRUCell`` and ``LowRankLSTMCell`` have thin recurrent kernels and a diagonal
 (``low_rank_products``): "Low-rank passthrough neural networks" (2016).
+
+``SelectiveSSM`` and ``selective_state_space`` let the input set the step of time: "Mamba:
+Linear-Time Sequence Modeling with Selective State Spaces" (2023).
+
+``DeltaNet`` (``delta_rule``) and ``SelfReferential`` (``self_referential``) change matrices as they
+run: "A Modern Self-Referential Weight Matrix That Learns to Modify Itself" (2022).
 """
 
+from jaxnn.layers.recurrent._fast_weights import DeltaNet as DeltaNet
+from jaxnn.layers.recurrent._fast_weights import SelfReferential as SelfReferential
+from jaxnn.layers.recurrent._fast_weights import delta_rule as delta_rule
+from jaxnn.layers.recurrent._fast_weights import delta_rule_step as delta_rule_step
+from jaxnn.layers.recurrent._fast_weights import self_referential as self_referential
+from jaxnn.layers.recurrent._fast_weights import self_referential_step as self_referential_step
 from jaxnn.layers.recurrent._hierarchical import HGRN as HGRN
 from jaxnn.layers.recurrent._hierarchical import forget_bounds as forget_bounds
 from jaxnn.layers.recurrent._hierarchical import hierarchical_recurrence as hierarchical_recurrence
@@ -23,14 +35,23 @@ from jaxnn.layers.recurrent._low_rank import LowRankLSTMCell as LowRankLSTMCell
 from jaxnn.layers.recurrent._low_rank import low_rank_gru_step as low_rank_gru_step
 from jaxnn.layers.recurrent._low_rank import low_rank_lstm_step as low_rank_lstm_step
 from jaxnn.layers.recurrent._low_rank import low_rank_products as low_rank_products
+from jaxnn.layers.recurrent._selective import SelectiveSSM as SelectiveSSM
+from jaxnn.layers.recurrent._selective import SelectiveState as SelectiveState
+from jaxnn.layers.recurrent._selective import selective_state_space as selective_state_space
 from jaxnn.layers.recurrent._unit import LRU as LRU
 from jaxnn.layers.recurrent._unit import diagonal_state_space as diagonal_state_space
 
 __all__ = [
     "HGRN",
     "LRU",
+    "DeltaNet",
     "LowRankGRUCell",
     "LowRankLSTMCell",
+    "SelectiveSSM",
+    "SelectiveState",
+    "SelfReferential",
+    "delta_rule",
+    "delta_rule_step",
     "diagonal_state_space",
     "forget_bounds",
     "hierarchical_recurrence",
@@ -39,4 +60,7 @@ __all__ = [
     "low_rank_gru_step",
     "low_rank_lstm_step",
     "low_rank_products",
+    "selective_state_space",
+    "self_referential",
+    "self_referential_step",
 ]
