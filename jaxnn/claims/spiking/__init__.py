@@ -1,0 +1,1 @@
+"""Claims of spiking layers and of what trains them."""
