@@ -17,9 +17,6 @@ Linear-Time Sequence Modeling with Selective State Spaces" (2023).
 
 ``DeltaNet`` (``delta_rule``) and ``SelfReferential`` (``self_referential``) change matrices as they
 run: "A Modern Self-Referential Weight Matrix That Learns to Modify Itself" (2022).
-
-``DeltaNet`` (``delta_rule``) and ``SelfReferential`` (``self_referential``) change matrices as they
-run: "A Modern Self-Referential Weight Matrix That Learns to Modify Itself" (2022).
 """
 
 from jaxnn.layers.recurrent._fast_weights import DeltaNet as DeltaNet
