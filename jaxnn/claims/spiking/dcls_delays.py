@@ -23,6 +23,7 @@ reached at three quarters (seeds 0 and 1: rounding loses 8.7 and 5.8).
 """
 
 import functools
+from collections.abc import Hashable
 
 import jax
 import jax.numpy as jnp
@@ -105,12 +106,12 @@ def _widths() -> jax.Array:
     """Give the width at each step: from half the longest delay to the last, then constant."""
     first, steps = MAX_DELAY / 2, UPDATES // 2
     schedule = optax.exponential_decay(first, steps, WIDTH / first, end_value=WIDTH)
-    return schedule(jnp.arange(UPDATES))
+    return jnp.asarray(schedule(jnp.arange(UPDATES)))
 
 
 def _optimiser() -> optax.GradientTransformation:
     """Adam, faster for the delays; both rates fall to zero along a cosine."""
-    rates = {
+    rates: dict[Hashable, optax.GradientTransformation] = {
         "weight": optax.adam(optax.cosine_decay_schedule(RATE, UPDATES)),
         "delay": optax.adam(optax.cosine_decay_schedule(DELAY_RATE, UPDATES)),
     }

@@ -6,13 +6,18 @@ Time is the axis before the units, ``(*batch, time, units)``, unless ``time_axis
 otherwise. What the family follows is told in "Surrogate Gradient Learning in Spiking Neural
 Networks" (2019) and "Training Spiking Neural Networks Using Lessons From Deep Learning" (2023).
 ``DelayedDense`` learns synaptic delays ("Learning Delays in Spiking Neural Networks using Dilated
-Convolutions with Learnable Spacings", 2023).
+Convolutions with Learnable Spacings", 2023); ``izhikevich_step`` has the behaviours of "Simple
+Model of Spiking Neurons" (2003).
 """
 
 from jaxnn.layers.spiking._adaptive import AdaptiveCell as AdaptiveCell
 from jaxnn.layers.spiking._adaptive import AdaptiveState as AdaptiveState
 from jaxnn.layers.spiking._adaptive import adaptive_init as adaptive_init
 from jaxnn.layers.spiking._adaptive import adaptive_step as adaptive_step
+from jaxnn.layers.spiking._alpha import AlphaCell as AlphaCell
+from jaxnn.layers.spiking._alpha import AlphaState as AlphaState
+from jaxnn.layers.spiking._alpha import alpha_init as alpha_init
+from jaxnn.layers.spiking._alpha import alpha_step as alpha_step
 from jaxnn.layers.spiking._decoding import first_spike_time as first_spike_time
 from jaxnn.layers.spiking._decoding import membrane_max as membrane_max
 from jaxnn.layers.spiking._decoding import membrane_mean as membrane_mean
@@ -27,6 +32,20 @@ from jaxnn.layers.spiking._integrator import LeakyIntegrator as LeakyIntegrator
 from jaxnn.layers.spiking._integrator import LeakyIntegratorCell as LeakyIntegratorCell
 from jaxnn.layers.spiking._integrator import leaky_integrator_sequence as leaky_integrator_sequence
 from jaxnn.layers.spiking._integrator import leaky_integrator_step as leaky_integrator_step
+from jaxnn.layers.spiking._izhikevich import CHATTERING as CHATTERING
+from jaxnn.layers.spiking._izhikevich import FAST_SPIKING as FAST_SPIKING
+from jaxnn.layers.spiking._izhikevich import INTRINSICALLY_BURSTING as INTRINSICALLY_BURSTING
+from jaxnn.layers.spiking._izhikevich import LOW_THRESHOLD_SPIKING as LOW_THRESHOLD_SPIKING
+from jaxnn.layers.spiking._izhikevich import REGULAR_SPIKING as REGULAR_SPIKING
+from jaxnn.layers.spiking._izhikevich import RESONATOR as RESONATOR
+from jaxnn.layers.spiking._izhikevich import THALAMO_CORTICAL as THALAMO_CORTICAL
+from jaxnn.layers.spiking._izhikevich import IzhikevichCell as IzhikevichCell
+from jaxnn.layers.spiking._izhikevich import IzhikevichParameters as IzhikevichParameters
+from jaxnn.layers.spiking._izhikevich import IzhikevichState as IzhikevichState
+from jaxnn.layers.spiking._izhikevich import izhikevich_init as izhikevich_init
+from jaxnn.layers.spiking._izhikevich import izhikevich_step as izhikevich_step
+from jaxnn.layers.spiking._lapicque import LapicqueCell as LapicqueCell
+from jaxnn.layers.spiking._lapicque import lapicque_step as lapicque_step
 from jaxnn.layers.spiking._leaky import IntegrateCell as IntegrateCell
 from jaxnn.layers.spiking._leaky import Leaky as Leaky
 from jaxnn.layers.spiking._leaky import LeakyCell as LeakyCell
@@ -35,6 +54,8 @@ from jaxnn.layers.spiking._leaky import integrate_step as integrate_step
 from jaxnn.layers.spiking._leaky import leaky_init as leaky_init
 from jaxnn.layers.spiking._leaky import leaky_sequence as leaky_sequence
 from jaxnn.layers.spiking._leaky import leaky_step as leaky_step
+from jaxnn.layers.spiking._parametric import ParametricLeakyCell as ParametricLeakyCell
+from jaxnn.layers.spiking._parametric import parametric_leaky_step as parametric_leaky_step
 from jaxnn.layers.spiking._penalty import spike_rate_penalty as spike_rate_penalty
 from jaxnn.layers.spiking._recurrent import RecurrentCell as RecurrentCell
 from jaxnn.layers.spiking._recurrent import RecurrentState as RecurrentState
@@ -71,14 +92,28 @@ __all__ = [
     "reset_by_subtraction",
     "reset_to_zero",
     # neurons
+    "CHATTERING",
+    "FAST_SPIKING",
+    "INTRINSICALLY_BURSTING",
+    "LOW_THRESHOLD_SPIKING",
+    "REGULAR_SPIKING",
+    "RESONATOR",
+    "THALAMO_CORTICAL",
     "AdaptiveCell",
     "AdaptiveState",
+    "AlphaCell",
+    "AlphaState",
     "IntegrateCell",
+    "IzhikevichCell",
+    "IzhikevichParameters",
+    "IzhikevichState",
+    "LapicqueCell",
     "Leaky",
     "LeakyCell",
     "LeakyIntegrator",
     "LeakyIntegratorCell",
     "LeakyState",
+    "ParametricLeakyCell",
     "RecurrentCell",
     "RecurrentState",
     "RefractoryState",
@@ -86,12 +121,18 @@ __all__ = [
     "SynapticState",
     "adaptive_init",
     "adaptive_step",
+    "alpha_init",
+    "alpha_step",
     "integrate_step",
+    "izhikevich_init",
+    "izhikevich_step",
+    "lapicque_step",
     "leaky_init",
     "leaky_integrator_sequence",
     "leaky_integrator_step",
     "leaky_sequence",
     "leaky_step",
+    "parametric_leaky_step",
     "refractory",
     "refractory_init",
     "run",
