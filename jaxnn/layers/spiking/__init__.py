@@ -25,8 +25,10 @@ from jaxnn.layers.spiking._decoding import spike_count as spike_count
 from jaxnn.layers.spiking._delay import DelayedDense as DelayedDense
 from jaxnn.layers.spiking._delay import delay_kernel as delay_kernel
 from jaxnn.layers.spiking._delay import delayed_dense as delayed_dense
+from jaxnn.layers.spiking._encoding import delta_encode as delta_encode
 from jaxnn.layers.spiking._encoding import direct_encode as direct_encode
 from jaxnn.layers.spiking._encoding import latency_encode as latency_encode
+from jaxnn.layers.spiking._encoding import population_encode as population_encode
 from jaxnn.layers.spiking._encoding import rate_encode as rate_encode
 from jaxnn.layers.spiking._integrator import LeakyIntegrator as LeakyIntegrator
 from jaxnn.layers.spiking._integrator import LeakyIntegratorCell as LeakyIntegratorCell
@@ -67,8 +69,10 @@ from jaxnn.layers.spiking._reset import reset_by_subtraction as reset_by_subtrac
 from jaxnn.layers.spiking._reset import reset_to_zero as reset_to_zero
 from jaxnn.layers.spiking._run import run as run
 from jaxnn.layers.spiking._surrogate import arctan as arctan
+from jaxnn.layers.spiking._surrogate import exponential as exponential
 from jaxnn.layers.spiking._surrogate import fast_sigmoid as fast_sigmoid
 from jaxnn.layers.spiking._surrogate import gaussian as gaussian
+from jaxnn.layers.spiking._surrogate import multi_gaussian as multi_gaussian
 from jaxnn.layers.spiking._surrogate import sigmoid as sigmoid
 from jaxnn.layers.spiking._surrogate import straight_through as straight_through
 from jaxnn.layers.spiking._surrogate import surrogate as surrogate
@@ -81,8 +85,10 @@ from jaxnn.layers.spiking._synaptic import synaptic_step as synaptic_step
 __all__ = [
     # spike functions
     "arctan",
+    "exponential",
     "fast_sigmoid",
     "gaussian",
+    "multi_gaussian",
     "sigmoid",
     "straight_through",
     "surrogate",
@@ -143,11 +149,13 @@ __all__ = [
     "delay_kernel",
     "delayed_dense",
     # in and out
+    "delta_encode",
     "direct_encode",
     "first_spike_time",
     "latency_encode",
     "membrane_max",
     "membrane_mean",
+    "population_encode",
     "rate_encode",
     "spike_count",
     "spike_rate_penalty",

@@ -1,4 +1,4 @@
-r"""From numbers to spike trains: by rate, by the time of one spike, or not at all.
+r"""From numbers to spike trains: by rate, by time, by change, by many units, or not at all.
 
 ===  ================================================
 x    values, usually in [0, 1], ``(*batch, units)``
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxnn._check import require, require_array, require_key
+from jaxnn._check import require, require_array, require_key, require_positive
 from jaxnn._numeric import accumulation_dtype
 
 
@@ -105,6 +105,100 @@ def direct_encode(
     """
     _require_encoding("direct_encode", x, steps, time_axis)
     return jnp.moveaxis(jnp.broadcast_to(x, (steps, *x.shape)), 0, time_axis)
+
+
+def delta_encode(
+    x: Float[Array, "..."],
+    *,
+    threshold: float = 0.1,
+    off_spikes: bool = False,
+    padding: bool = False,
+    time_axis: int = -2,
+) -> Float[Array, "..."]:
+    r"""Fire when a signal has risen since the step before, as an event camera does.
+
+    .. math:: s_t = [x_t - x_{t-1} \ge \theta] - [x_{t-1} - x_t \ge \theta]
+
+    of which the second term is there only with ``off_spikes``.
+
+    Args:
+      x: the signal, ``(*batch, time, units)`` unless ``time_axis`` says otherwise.
+      threshold: θ, above zero; equality fires, as in snntorch.
+      off_spikes: also answer falls, by spikes of -1.
+      padding: take the first step as unchanged; else it is compared with zero.
+      time_axis: where time is.
+
+    Returns:
+      0 and 1, and -1 with ``off_spikes``, in shape and dtype of ``x``.
+
+    Gradient: none.
+
+    Raises:
+      TypeError: ``x`` is not an array of floating-point numbers.
+      ValueError: there is no such axis, or ``threshold`` is not above zero.
+
+    Example:
+      >>> delta_encode(jnp.array([[1.0], [3.0], [3.0], [0.0]]), off_spikes=True)[:, 0].tolist()
+      [1.0, 1.0, 0.0, -1.0]
+    """
+    require_array("delta_encode", x=x)
+    require_positive("delta_encode", threshold=threshold)
+    ok = -x.ndim <= time_axis < x.ndim
+    require(ok, "delta_encode", "time_axis", time_axis, f"an axis of `x`, which has {x.ndim}")
+    signal = jnp.moveaxis(x, time_axis, 0)
+    first = signal[:1] if padding else jnp.zeros_like(signal[:1])
+    change = signal - jnp.concatenate([first, signal[:-1]])
+    spikes = (change >= threshold).astype(x.dtype)
+    if off_spikes:
+        spikes = spikes - (change <= -threshold).astype(x.dtype)
+    return jnp.moveaxis(spikes, 0, time_axis)
+
+
+def population_encode(
+    x: Float[Array, "*shape"],
+    neurons: int,
+    *,
+    low: float = 0.0,
+    high: float = 1.0,
+    overlap: float = 1.5,
+) -> Float[Array, "*shape neurons"]:
+    r"""Spread each value over units with overlapping Gaussian receptive fields.
+
+    .. math:: r_j = \exp\Big(-\frac{(x - \mu_j)^2}{2 \sigma^2}\Big), \quad
+        \mu_j = a + \frac{2 j - 3}{2} \cdot \frac{b - a}{m - 2}, \quad
+        \sigma = \frac{b - a}{\beta (m - 2)}, \quad j = 1 \dots m
+
+    so that the outermost units lie half a distance outside [a, b]. Activations are in (0, 1]:
+    :func:`latency_encode` or :func:`rate_encode` makes spikes of them.
+
+    Args:
+      x: values.
+      neurons: m, at least 3.
+      low: a, the smallest value expected.
+      high: b, the largest.
+      overlap: β; larger is narrower.
+
+    Returns:
+      Activations in the dtype of ``x``, with one more, last axis.
+
+    Raises:
+      TypeError: ``x`` is not an array of floating-point numbers.
+      ValueError: ``neurons`` is below 3, ``high`` not above ``low``, or ``overlap`` not positive.
+
+    Source: "Error-Backpropagation in Temporally Encoded Networks of Spiking Neurons" (2002),
+    section 4.1.
+    """
+    where = "population_encode"
+    require_array(where, x=x)
+    ok = isinstance(neurons, int) and neurons >= 3
+    require(ok, where, "neurons", neurons, "a whole number of at least 3")
+    require(low < high, where, "high", high, f"a number above `low`, which is {low}")
+    require_positive(where, overlap=overlap)
+    wide = x.astype(accumulation_dtype(x.dtype))[..., None]
+    spacing = (high - low) / (neurons - 2)
+    centres = low + (jnp.arange(neurons, dtype=wide.dtype) - 0.5) * spacing
+    centres = centres.reshape((1,) * x.ndim + (neurons,))
+    return jnp.exp(-(((wide - centres) * (overlap / spacing)) ** 2) / 2).astype(x.dtype)
 
 
 def _require_encoding(where: str, x: jax.Array, steps: int, time_axis: int) -> None:

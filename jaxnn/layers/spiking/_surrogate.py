@@ -25,9 +25,14 @@ function            derivative, k = ``slope``     source
 `straight_through`  [k|x| <= 1]                   "Estimating or Propagating Gradients
                                                   Through Stochastic Neurons for Conditional
                                                   Computation" (2013), windowed
+`exponential`       exp(-k|x|)                    "Spiking Neuron Models: Single Neurons,
+                                                  Populations, Plasticity" (2002), the escape
+                                                  rate
+`multi_gaussian`    a Gaussian, 15 % higher, less the source of `gaussian`
+                    two broad ones at ±1/k
 ==================  ============================  =====================================
 
-The default slopes of all six give a derivative of one, or nearly, at the threshold.
+The default slopes of all give a derivative of one, or nearly, at the threshold.
 """
 
 import math
@@ -100,6 +105,22 @@ _gaussian = surrogate(
 )
 _straight_through = surrogate(
     lambda x, k: (k * jnp.abs(x) <= 1).astype(x.dtype), name="straight_through"
+)
+
+_exponential = surrogate(lambda x, k: jnp.exp(-k * jnp.abs(x)), name="exponential")
+
+
+def _normal_density(z: jax.Array) -> jax.Array:
+    return jnp.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+
+
+_multi_gaussian = surrogate(
+    # Centre 1 + h of width 1/k, less h of width 6/k at either side, with h = 0.15.
+    lambda x, k: (
+        k * 1.15 * _normal_density(k * x)
+        - k * 0.15 / 6 * (_normal_density((k * x - 1) / 6) + _normal_density((k * x + 1) / 6))
+    ),
+    name="multi_gaussian",
 )
 
 
@@ -234,3 +255,51 @@ def straight_through(
       ValueError: ``slope`` is not one positive number.
     """
     return _straight_through(x, slope=slope)
+
+
+def exponential(
+    x: Float[Array, "*shape"], *, slope: float | Float[Array, ""] = 2.0
+) -> Float[Array, "*shape"]:
+    r"""Spike where ``x > 0``; differentiate as the escape rate of a noisy threshold.
+
+    .. math:: \frac{ds}{dx} := e^{-k |x|}
+
+    Args:
+      x: membrane potential minus threshold.
+      slope: k; at 2 the bump's area is that of the step it stands for.
+
+    Returns:
+      Exactly 0 or 1, in the dtype of ``x``; 0 at equality.
+
+    Raises:
+      TypeError: ``x`` is not an array of floating-point numbers.
+      ValueError: ``slope`` is not one positive number.
+
+    Differs: snntorch's ``spike_rate_escape`` is highest one threshold above the threshold.
+    """
+    return _exponential(x, slope=slope)
+
+
+def multi_gaussian(
+    x: Float[Array, "*shape"], *, slope: float | Float[Array, ""] = 2.28
+) -> Float[Array, "*shape"]:
+    r"""Spike where ``x > 0``; differentiate as a Gaussian with shallow negative tails.
+
+    .. math:: \frac{ds}{dx} := 1.15\, N(x; 0, \tfrac{1}{k}) - 0.15\, N(x; \tfrac{1}{k},
+              \tfrac{6}{k}) - 0.15\, N(x; -\tfrac{1}{k}, \tfrac{6}{k})
+
+    with N(x; mean, standard deviation) the normal density.
+
+    Args:
+      x: membrane potential minus threshold.
+      slope: k, one over the standard deviation of the centre. Far from the threshold the
+        derivative is below zero.
+
+    Returns:
+      Exactly 0 or 1, in the dtype of ``x``; 0 at equality.
+
+    Raises:
+      TypeError: ``x`` is not an array of floating-point numbers.
+      ValueError: ``slope`` is not one positive number.
+    """
+    return _multi_gaussian(x, slope=slope)

@@ -1,4 +1,4 @@
-"""Rows of ``layers.spiking``: neurons beyond the leaky one."""
+"""Rows of ``layers.spiking``: neurons beyond the leaky one, and later ways in."""
 
 import functools
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxnn.layers import spiking
 from tests.laws.case import Case, Plain, Reject
-from tests.laws.cases.spiking import HOME, JUMPS, TESTS, X, cell_case, leaky_inputs
+from tests.laws.cases.spiking import HOME, JUMPS, TESTS, X, cell_case, leaky_inputs, spike_case
 from tests.laws.makers import normal
 
 
@@ -150,6 +150,45 @@ CASES = [
         {"izhikevich_step": lambda v, carry, x: spiking.izhikevich_step(carry, x)},
         parity="test_izhikevich.py",
         exempt=JUMPS,
+    ),
+    spike_case("exponential"),
+    spike_case("multi_gaussian"),
+    Case(
+        name=f"{HOME}.delta_encode",
+        function=functools.partial(spiking.delta_encode, off_spikes=True),
+        inputs=lambda key: normal(key, (2, 5, 3)),
+        parity=f"{TESTS}/test_encoding.py",
+        exempt={"gradients": "spikes on change are steps without a gradient"},
+        rejects=(
+            rejects(
+                lambda: spiking.delta_encode(X, threshold=0.0),
+                ValueError,
+                "delta_encode: `threshold` is 0.0; it needs a finite number above zero",
+            ),
+            rejects(
+                lambda: spiking.delta_encode(X, time_axis=2),
+                ValueError,
+                "delta_encode: `time_axis` is 2; it needs an axis of `x`, which has 2",
+            ),
+        ),
+    ),
+    Case(
+        name=f"{HOME}.population_encode",
+        function=lambda x: spiking.population_encode(x, 5),
+        inputs=lambda key: (jax.random.uniform(key, (2, 3)),),
+        parity=f"{TESTS}/test_encoding.py",
+        rejects=(
+            rejects(
+                lambda: spiking.population_encode(X, 2),
+                ValueError,
+                "population_encode: `neurons` is 2; it needs a whole number of at least 3",
+            ),
+            rejects(
+                lambda: spiking.population_encode(X, 5, low=2.0),
+                ValueError,
+                "population_encode: `high` is 1.0; it needs a number above `low`, which is 2.0",
+            ),
+        ),
     ),
     *(
         Plain(

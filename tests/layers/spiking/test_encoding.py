@@ -51,3 +51,33 @@ def test_bfloat16_rates_are_not_rounded(key):
     spikes = spiking.rate_encode(key, jnp.full((64,), 1 / 256, jnp.bfloat16), 1000)
     mean = np.asarray(spikes, float).mean()
     assert abs(mean - 1 / 256) < 5 * np.sqrt(1 / 256 / 64000)
+
+
+def test_delta_fires_on_change():
+    """The examples of snntorch's ``spikegen.delta``."""
+    rising = jnp.array([1.0, 2.0, 2.875, 3.0, 4.0])
+    both = jnp.array([1.0, 2.0, 0.0, 2.0, 2.875])
+
+    def encode(x, **options):
+        return spiking.delta_encode(x, threshold=1.0, time_axis=0, **options).tolist()
+
+    assert encode(rising) == [1, 1, 0, 0, 1]
+    assert encode(rising, padding=True) == [0, 1, 0, 0, 1]
+    assert encode(both, off_spikes=True) == [1, 1, -1, 1, 0]
+    assert encode(both) == [1, 1, 0, 1, 0]
+    batch = jnp.stack([rising, both])[..., None]
+    got = spiking.delta_encode(batch, threshold=1.0)
+    assert got[..., 0].tolist() == [encode(rising), encode(both)]
+
+
+def test_population_fields_tile_the_range():
+    x = jnp.linspace(-1.0, 3.0, 9)
+    got = spiking.population_encode(x, 6, low=-1.0, high=3.0)
+    want = np.zeros((9, 6))
+    for j in range(1, 7):
+        centre, width = -1 + (2 * j - 3) / 2 * 4 / 4, 4 / (1.5 * 4)
+        want[:, j - 1] = np.exp(-((np.asarray(x) - centre) ** 2) / (2 * width**2))
+    np.testing.assert_allclose(got, want, atol=1e-6)
+    # Mirrored values have mirrored codes, and the middle of a field is answered in full.
+    np.testing.assert_allclose(got[::-1, ::-1], got, atol=1e-6)
+    assert spiking.population_encode(jnp.array(-0.5), 6, low=-1.0, high=3.0)[1] == 1

@@ -10,6 +10,11 @@ from jaxnn.layers import spiking
 
 K = 1.7
 
+
+def density(x, mean, deviation):
+    return np.exp(-(((x - mean) / deviation) ** 2) / 2) / (deviation * np.sqrt(2 * np.pi))
+
+
 # Written again from the papers, in NumPy, as functions of x and the slope.
 FORMULAS = {
     spiking.fast_sigmoid: lambda x, k: 1 / (1 + k * np.abs(x)) ** 2,
@@ -18,6 +23,12 @@ FORMULAS = {
     spiking.sigmoid: lambda x, k: k * np.exp(-k * x) / (1 + np.exp(-k * x)) ** 2,
     spiking.gaussian: lambda x, k: k / np.sqrt(2 * np.pi) * np.exp(-((k * x) ** 2) / 2),
     spiking.straight_through: lambda x, k: (np.abs(x) <= 1 / k).astype(float),
+    spiking.exponential: lambda x, k: np.exp(-k * np.abs(x)),
+    spiking.multi_gaussian: lambda x, k: (
+        1.15 * density(x, 0, 1 / k)
+        - 0.15 * density(x, 1 / k, 6 / k)
+        - 0.15 * density(x, -1 / k, 6 / k)
+    ),
 }
 # What each formula is the derivative of, so that a wrong constant in both would be seen.
 PRIMITIVES = {
@@ -33,6 +44,8 @@ DEFAULTS = {
     spiking.sigmoid: 4.0,
     spiking.gaussian: 2.5,
     spiking.straight_through: 1.0,
+    spiking.exponential: 2.0,
+    spiking.multi_gaussian: 2.28,
 }
 X = jnp.linspace(-2, 2, 41)
 
@@ -75,7 +88,7 @@ def test_formula_is_the_slope_of_the_named_function():
 
 
 def test_default_slopes_have_height_one(spike):
-    """Within 1 %: the Gaussian's 2.5 stands for the square root of 2π."""
+    """Within 1 %: the Gaussian's 2.5 stands for the square root of 2π, as 2.28 for its kin."""
     assert abs(jax.grad(spike)(jnp.array(0.0)).item() - 1) < 0.01
     got = jax.grad(spike)(jnp.array(0.3))
     np.testing.assert_allclose(got, FORMULAS[spike](0.3, DEFAULTS[spike]), rtol=1e-5)
@@ -93,6 +106,13 @@ def test_derivative_can_be_differentiated():
     """Second derivative of the fast sigmoid: -2k / (1 + kx)^3 on the right."""
     curvature = jax.grad(jax.grad(functools.partial(spiking.fast_sigmoid, slope=2.0)))
     np.testing.assert_allclose(curvature(jnp.array(0.5)), -2 * 2 / 2**3, rtol=1e-6)
+
+
+def test_multi_gaussian_has_negative_tails_and_the_area_of_its_parts():
+    x = np.linspace(-20, 20, 4001, dtype=np.float32)
+    bump = jax.vmap(jax.grad(spiking.multi_gaussian))(jnp.asarray(x))
+    np.testing.assert_allclose(np.trapezoid(bump, x), 1.15 - 2 * 0.15, rtol=1e-3)
+    assert bump[np.abs(x) < 0.5].min() > 0 > bump[(np.abs(x) > 2) & (np.abs(x) < 5)].max()
 
 
 def test_own_derivative():
