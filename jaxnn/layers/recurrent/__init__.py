@@ -17,6 +17,10 @@ Linear-Time Sequence Modeling with Selective State Spaces" (2023).
 
 ``DeltaNet`` (``delta_rule``) and ``SelfReferential`` (``self_referential``) change matrices as they
 run: "A Modern Self-Referential Weight Matrix That Learns to Modify Itself" (2022).
+
+``LSSL`` is a dense linear system, as a recurrence (``state_space_scan``) or a convolution:
+"Combining Recurrent, Convolutional, and Continuous-time Models with Linear State-Space Layers"
+(2021).
 """
 
 from jaxnn.layers.recurrent._fast_weights import DeltaNet as DeltaNet
@@ -38,12 +42,19 @@ from jaxnn.layers.recurrent._low_rank import low_rank_products as low_rank_produ
 from jaxnn.layers.recurrent._selective import SelectiveSSM as SelectiveSSM
 from jaxnn.layers.recurrent._selective import SelectiveState as SelectiveState
 from jaxnn.layers.recurrent._selective import selective_state_space as selective_state_space
+from jaxnn.layers.recurrent._state_space import LSSL as LSSL
+from jaxnn.layers.recurrent._state_space import discretize as discretize
+from jaxnn.layers.recurrent._state_space import hippo_legs as hippo_legs
+from jaxnn.layers.recurrent._state_space import state_space_convolution as state_space_convolution
+from jaxnn.layers.recurrent._state_space import state_space_kernel as state_space_kernel
+from jaxnn.layers.recurrent._state_space import state_space_scan as state_space_scan
 from jaxnn.layers.recurrent._unit import LRU as LRU
 from jaxnn.layers.recurrent._unit import diagonal_state_space as diagonal_state_space
 
 __all__ = [
     "HGRN",
     "LRU",
+    "LSSL",
     "DeltaNet",
     "LowRankGRUCell",
     "LowRankLSTMCell",
@@ -53,8 +64,10 @@ __all__ = [
     "delta_rule",
     "delta_rule_step",
     "diagonal_state_space",
+    "discretize",
     "forget_bounds",
     "hierarchical_recurrence",
+    "hippo_legs",
     "linear_recurrence",
     "linear_recurrence_step",
     "low_rank_gru_step",
@@ -63,4 +76,7 @@ __all__ = [
     "selective_state_space",
     "self_referential",
     "self_referential_step",
+    "state_space_convolution",
+    "state_space_kernel",
+    "state_space_scan",
 ]
