@@ -21,6 +21,9 @@ run: "A Modern Self-Referential Weight Matrix That Learns to Modify Itself" (202
 ``LSSL`` is a dense linear system, as a recurrence (``state_space_scan``) or a convolution:
 "Combining Recurrent, Convolutional, and Continuous-time Models with Linear State-Space Layers"
 (2021).
+
+``RWKVTimeMix`` (``wkv``) and ``RWKVChannelMix`` run one or more perspectives on time beside each
+other: "Enhancing Transformer RNNs with Multiple Temporal Perspectives" (2024).
 """
 
 from jaxnn.layers.recurrent._fast_weights import DeltaNet as DeltaNet
@@ -39,6 +42,12 @@ from jaxnn.layers.recurrent._low_rank import LowRankLSTMCell as LowRankLSTMCell
 from jaxnn.layers.recurrent._low_rank import low_rank_gru_step as low_rank_gru_step
 from jaxnn.layers.recurrent._low_rank import low_rank_lstm_step as low_rank_lstm_step
 from jaxnn.layers.recurrent._low_rank import low_rank_products as low_rank_products
+from jaxnn.layers.recurrent._rwkv import RWKVChannelMix as RWKVChannelMix
+from jaxnn.layers.recurrent._rwkv import RWKVTimeMix as RWKVTimeMix
+from jaxnn.layers.recurrent._rwkv import TimeMixState as TimeMixState
+from jaxnn.layers.recurrent._rwkv import WKVState as WKVState
+from jaxnn.layers.recurrent._rwkv import mix_perspectives as mix_perspectives
+from jaxnn.layers.recurrent._rwkv import wkv as wkv
 from jaxnn.layers.recurrent._selective import SelectiveSSM as SelectiveSSM
 from jaxnn.layers.recurrent._selective import SelectiveState as SelectiveState
 from jaxnn.layers.recurrent._selective import selective_state_space as selective_state_space
@@ -58,9 +67,13 @@ __all__ = [
     "DeltaNet",
     "LowRankGRUCell",
     "LowRankLSTMCell",
+    "RWKVChannelMix",
+    "RWKVTimeMix",
     "SelectiveSSM",
     "SelectiveState",
     "SelfReferential",
+    "TimeMixState",
+    "WKVState",
     "delta_rule",
     "delta_rule_step",
     "diagonal_state_space",
@@ -73,10 +86,12 @@ __all__ = [
     "low_rank_gru_step",
     "low_rank_lstm_step",
     "low_rank_products",
+    "mix_perspectives",
     "selective_state_space",
     "self_referential",
     "self_referential_step",
     "state_space_convolution",
     "state_space_kernel",
     "state_space_scan",
+    "wkv",
 ]
