@@ -8,6 +8,8 @@ slow. The paper's gate is a backward Euler step at exp(z); here it is the exact 
 softplus(z), which is the same gate.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,7 +60,8 @@ def agreements(key: jax.Array) -> list[Check]:
     got_a, got_b = discretize(a, b, jnp.float32(step))
     c = random.normal(size=(1, 8))
     system = (np.asarray(a, np.float64), np.asarray(b, np.float64)[:, None], c, np.zeros((1, 1)))
-    want_a, want_b = cont2discrete(system, step, "bilinear")[:2]  # pyright: ignore
+    theirs: Any = cont2discrete(system, step, "bilinear")
+    want_a, want_b = theirs[:2]
     x = random.normal(size=(200, 1)).astype(np.float32)
     y = jax.jit(state_space_scan)(
         jnp.asarray(x), got_a[None], got_b[None], jnp.asarray(c, jnp.float32)
@@ -94,10 +97,10 @@ def _recall(a: np.ndarray, b: np.ndarray, u: np.ndarray) -> float:
     system = discretize(jnp.asarray(a, "float32"), jnp.asarray(b), jnp.float32(STEP))
 
     @jax.jit
-    def answers(system):
-        return jax.vmap(lambda c: state_space_kernel(*system, c, time=LENGTH))(jnp.eye(STATES))
+    def answers(a, b):
+        return jax.vmap(lambda c: state_space_kernel(a, b, c, time=LENGTH))(jnp.eye(STATES))
 
-    kernels = np.asarray(answers(system), np.float64)
+    kernels = np.asarray(answers(*system), np.float64)
     states = fftconvolve(kernels, u[None], axes=1)[:, :LENGTH].T
     # From 10 time constants on, what came before the first step is forgotten.
     begin = 10 * DELAY
