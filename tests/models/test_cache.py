@@ -117,7 +117,7 @@ def test_an_empty_cache_is_made_and_init_makes_none():
 def test_context_is_projected_once(key):
     x, context = jax.random.normal(key, (2, 3, 8)), jax.random.normal(key, (2, 5, 8))
     module = MultiHeadAttention(2)
-    variables = module.init(key, x, context)
+    variables = jax.jit(module.init)(key, x, context)
     want = module.apply(variables, x, context)
     _, state = module.apply(variables, x[:, :1], context, mutable=["cache"])
     assert state["cache"]["context_key"].shape == (2, 5, 2, 4)
@@ -132,7 +132,7 @@ def test_bad_use_is_named(key):
         in_pieces(model, variables, tokens, (4,), room=3)
     module = MultiHeadAttention(2)
     x = jnp.ones((2, 3, 8))
-    variables = module.init(key, x)
+    variables = jax.jit(module.init)(key, x)
     mask = jnp.ones((3, 3), bool)
     with pytest.raises(ValueError, match=r"MultiHeadAttention: `mask` .*one for each key of `x`"):
         module.apply(variables, x, mask=mask, is_causal=True, mutable=["cache"])

@@ -18,7 +18,7 @@ def x(key):
 def test_equals_a_numpy_loop_over_steps(key, x):
     """Each step multiplies anew, as the definition says; the module multiplies once."""
     model = SpikingMLP(features=(8, 7, 5), time_steps=6, readout_decay=0.8)
-    params = model.init(key, x)["params"]
+    params = jax.jit(model.init)(key, x)["params"]
     params = jax.tree.map(lambda p: 2 * p + 0.1, params)  # biases matter, units fire
     weights = [
         [np.asarray(params[f"dense_{i}"][name], float) for name in ("kernel", "bias")]
@@ -40,7 +40,7 @@ def test_equals_a_numpy_loop_over_steps(key, x):
 
 def test_the_first_product_is_computed_once_and_others_once_for_all_steps(key, x):
     model = SpikingMLP(features=(8, 7, 5), time_steps=6)
-    params = model.init(key, x)
+    params = jax.jit(model.init)(key, x)
     text = str(jax.make_jaxpr(model.apply)(params, x))
     assert text.count("dot_general") == 3
     assert "f32[4,8] = dot_general" in text  # batch rows, not batch times steps
@@ -49,7 +49,7 @@ def test_the_first_product_is_computed_once_and_others_once_for_all_steps(key, x
 
 def test_rate_encoding_draws_with_a_key_and_takes_the_mean_without(key, x):
     model = SpikingMLP(features=(8, 5), time_steps=6, encoding="rate")
-    variables = model.init(key, x)
+    variables = jax.jit(model.init)(key, x)
     apply = jax.jit(model.apply, static_argnames="deterministic")
     mean = apply(variables, x)
     direct = SpikingMLP(features=(8, 5), time_steps=6)
@@ -67,7 +67,7 @@ def test_rate_encoding_draws_with_a_key_and_takes_the_mean_without(key, x):
 
 def test_sows_spikes_membranes_and_the_penalty(key, x):
     model = SpikingMLP(features=(8, 7, 5), time_steps=6, rate_target=0.01, rate_weight=3.0)
-    variables = model.init(key, x)
+    variables = jax.jit(model.init)(key, x)
     assert set(variables) == {"params"}
     logits, sown = model.apply(variables, 9 * x, mutable=["intermediates", "losses"])
     seen = sown["intermediates"]
@@ -95,7 +95,7 @@ def test_sows_spikes_membranes_and_the_penalty(key, x):
 )
 def test_every_config_builds_and_has_gradients(config, key, x):
     model = dataclasses.replace(config, hidden=(8,), time_steps=3).build((2, 3), 5)
-    params = model.init(key, x)["params"]
+    params = jax.jit(model.init)(key, x)["params"]
 
     def total(params):
         return jnp.sum(model.apply({"params": params}, x, rngs={"dropout": key}) ** 2)

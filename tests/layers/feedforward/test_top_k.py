@@ -83,12 +83,12 @@ def test_is_gathered_exactly_while_few_rows_are_fetched(key):
 def test_loads_the_parameters_of_a_plain_block(key):
     x = jax.random.normal(key, (2, 3))
     plain = feedforward.FeedForward(16, activation=jax.nn.relu)
-    variables = plain.init(key, x)
+    variables = jax.jit(plain.init)(key, x)
     want = plain.apply(variables, x)
     for compute in ("dense", "gathered"):
         module = feedforward.TopKFeedForward(16, 16, compute=compute)
         np.testing.assert_allclose(module.apply(variables, x), want, atol=1e-5)
-        own = module.init(key, x)
+        own = jax.jit(module.init)(key, x)
         jax.tree.map(np.testing.assert_array_equal, own, variables)
 
 
@@ -96,7 +96,7 @@ def test_sows_the_kept_units_and_drops_some_when_given_a_key(key):
     x = jax.random.normal(key, (4, 3))
     for compute in ("dense", "gathered"):
         module = feedforward.TopKFeedForward(5, 64, compute=compute, dropout_rate=0.5)
-        variables = module.init(key, x)
+        variables = jax.jit(module.init)(key, x)
         plain, sown = module.apply(variables, x, mutable=["intermediates"])
         (hidden,) = sown["intermediates"]["hidden"]
         assert hidden.shape == (4, 64)

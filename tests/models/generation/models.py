@@ -17,7 +17,7 @@ ROOM = 10  # of everything written here, so that one program serves many tests
 def _network(options):
     sizes = {"vocabulary": VOCABULARY, "features": 8, "depth": 1, "num_heads": 2}
     model = Transformer(**{**sizes, **dict(options)})
-    variables = model.init(jax.random.key(0), jnp.zeros((1, 3), jnp.int32))
+    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 3), jnp.int32))
     # Larger weights than a start of training has, or one token would always win.
     params = jax.tree.map(lambda x: 3 * x if x.ndim > 1 else x, variables["params"])
     return model, {"params": params}

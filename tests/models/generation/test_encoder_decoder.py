@@ -17,7 +17,7 @@ START, NEW = 1, 5
 @functools.cache
 def network():
     model = EncoderDecoder(10, features=8, depth=1, num_heads=2)
-    variables = model.init(jax.random.key(0), SOURCE, SOURCE[:, :1])
+    variables = jax.jit(model.init)(jax.random.key(0), SOURCE, SOURCE[:, :1])
     params = jax.tree.map(lambda x: 3 * x if x.ndim > 1 else x, variables["params"])
     return model, {"params": params}
 
@@ -34,7 +34,9 @@ def written_anew(model, variables):
 def test_the_context_is_read_once_and_its_padding_never():
     model, variables = network()
     want = written_anew(model, variables)
-    context = model.apply(variables, SOURCE, valid=VALID, method="encode")
+    context = jax.jit(functools.partial(model.apply, method="encode"))(
+        variables, SOURCE, valid=VALID
+    )
     start = np.full((2, 1), START, np.int32)
     options = {"method": "decode", "first": {"context": context}, "context_valid": VALID}
     got = generate(model, variables, start, new_tokens=NEW, **options)

@@ -107,7 +107,7 @@ TRACES: list = []
 
 def test_other_prompts_keys_and_temperatures_use_the_same_program(key):
     model = Counted(network()[0])
-    variables = model.init(key, jnp.zeros((1, 3), jnp.int32))
+    variables = jax.jit(model.init)(key, jnp.zeros((1, 3), jnp.int32))
 
     def write(prompts, k, t, variables):
         tokens, valid = pad_prompts(prompts, length=6)
