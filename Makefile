@@ -36,6 +36,7 @@ test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q
 
 claims: $(VENV)/.dev
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q -m slow
 	$(BIN)/jaxnn claims run --all --jobs 2 --seed $(SEED) --json docs/claims.json
 	$(BIN)/jaxnn claims render
 

@@ -1,6 +1,7 @@
 """The laws themselves, each run over every row it applies to."""
 
 import importlib
+import inspect
 from pathlib import Path
 
 import chex
@@ -17,10 +18,14 @@ EPSILON = 1e-4  # of the central differences
 CASES = [row for row in rows() if isinstance(row, Case)]
 
 
-def under(law):
+def under(law, slow=lambda case: False):
     """Parametrise a test over the rows that are not exempt from ``law``."""
-    held = [case for case in CASES if law not in case.exempt]
-    return pytest.mark.parametrize("case", held, ids=[case.name for case in held])
+    held = [
+        pytest.param(case, id=case.name, marks=pytest.mark.slow if slow(case) else ())
+        for case in CASES
+        if law not in case.exempt
+    ]
+    return pytest.mark.parametrize("case", held)
 
 
 @pytest.fixture(autouse=True)
@@ -119,7 +124,9 @@ def test_public_name_is_documented(row):
     assert doc.strip().splitlines()[0].rstrip().endswith((".", ":")), f"{row.name}: no summary line"
 
 
-@under("jit")
+# Eagerly each operation is a program of its own. Most modules hand on to a function of theirs,
+# which has its own row: they are run so by `make claims`.
+@under("jit", slow=lambda case: inspect.ismethod(case.function))
 def test_jit_equals_eager(case, key):
     inputs = case.inputs(key)
     eager = case.function(*inputs)

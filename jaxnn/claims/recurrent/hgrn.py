@@ -103,11 +103,12 @@ def agreements(key: jax.Array) -> list[Check]:
         return hierarchical_recurrence(c, z, bound, angles, first, method="associative")[0]
 
     def plain(c, z, bound, angles):
-        f = bound + (1 - bound) * jax.nn.sigmoid(z)
+        low, turn = jnp.broadcast_to(bound, z.shape), jnp.exp(1j * angles)[None]
+        f = low + (1 - low) * jax.nn.sigmoid(z)
 
         def step(h, at):
             c, f = at
-            h = f * jnp.exp(1j * angles) * h + (1 - f) * (c[:, :3] + 1j * c[:, 3:])
+            h = f * turn * h + (1 - f) * (c[:, :3] + 1j * c[:, 3:])
             return h, jnp.concatenate([h.real, h.imag], axis=-1)
 
         by_time = (jnp.moveaxis(array, 1, 0) for array in (c, f))

@@ -27,15 +27,16 @@ def paper_pairs(n, stride, pattern, part, summary, is_causal):
     return pairs
 
 
+SLOW = pytest.mark.slow
 SETTINGS = [
     # pattern, part, summary, is_causal, n, stride, key heads; n = 13 fills no block, n = 3 none
     ("strided", "union", 1, True, 13, 4, 2),
     ("strided", "union", 1, False, 13, 4, 4),
-    ("strided", "local", 1, True, 12, 4, 1),
-    ("strided", "distant", 1, False, 13, 4, 4),
+    pytest.param("strided", "local", 1, True, 12, 4, 1, marks=SLOW),
+    pytest.param("strided", "distant", 1, False, 13, 4, 4, marks=SLOW),
     ("fixed", "union", 2, True, 13, 4, 2),
-    ("fixed", "union", 1, False, 12, 4, 4),
-    ("fixed", "local", 2, False, 13, 4, 4),
+    pytest.param("fixed", "union", 1, False, 12, 4, 4, marks=SLOW),
+    pytest.param("fixed", "local", 2, False, 13, 4, 4, marks=SLOW),
     ("fixed", "distant", 2, True, 13, 4, 1),
     ("strided", "union", 1, True, 3, 4, 4),
 ]

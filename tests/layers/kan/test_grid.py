@@ -70,7 +70,9 @@ def test_refined_uniform_grid_is_the_finer_uniform_grid():
         np.testing.assert_allclose(kan.refine_knots(coarse, grid=grid), fine, atol=1e-6)
 
 
-@pytest.mark.parametrize("degree", [1, 2, 3, 5])
+@pytest.mark.parametrize(
+    "degree", [1, 3, *(pytest.param(k, marks=pytest.mark.slow) for k in (2, 5))]
+)
 def test_extension_to_a_multiple_is_exact(key, degree):
     """Old splines are in the space of the new: only rounding is left, whatever they are."""
     layer, x = kan.KANLayer(4, grid=3, degree=degree), jnp.tile(POINTS[:, None], (1, 2))
@@ -82,7 +84,9 @@ def test_extension_to_a_multiple_is_exact(key, degree):
     assert rms(before, after) < 1e-5
 
 
-@pytest.mark.parametrize("grids", [(5, 8), (5, 20), (7, 10)])
+@pytest.mark.parametrize(
+    "grids", [(5, 8), *(pytest.param(g, marks=pytest.mark.slow) for g in ((5, 20), (7, 10)))]
+)
 def test_extension_of_smooth_functions_is_near(key, grids):
     layer, x = kan.KANLayer(4, grid=grids[0]), jnp.tile(POINTS[:, None], (1, 2))
     variables = smooth_layer(key, layer, x)

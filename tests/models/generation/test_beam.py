@@ -38,7 +38,7 @@ def test_enough_beams_are_exhaustive():
     prompts, valid = pad_prompts(PROMPTS)
     totals = [every_sequence(model, variables, prompt) for prompt in PROMPTS]
     options = {"beams": 40, "new_tokens": COUNT, "stop_tokens": (STOP,), "pad_token": 9}
-    for penalty in (0.0, 1.0, 2.0, -1.0):
+    for penalty in (0.0, 2.0):  # each is a program
         got = beam_search(model, variables, prompts, valid=valid, length_penalty=penalty, **options)
         for i, found in enumerate(totals):
             scored = [(total / len(tokens) ** penalty, tokens) for tokens, total in found.items()]
