@@ -15,7 +15,8 @@ tried could not tell the models apart).
 Models this small, with gradients clipped at 1, are hardly unstable even at that rate: the other
 one learns less (2.5 to 2.6 nats a byte, to 2.2 to 2.3) and has the rare large gradients (up to 15,
 to 0.8), but not in four pairs of five from every key. From seeds 0, 1 and 2, OLMo 2 has the lower
-largest gradient in 3, 4 and 4 of 5 pairs, and the lower largest spike in 3, 4 and 2.
+largest gradient in 3, 4 and 4 of 5 pairs, and the lower largest spike in 3, 4 and 2. Runs at such
+rates hang on rounding: with the sums of attention in another order, seed 0 gave 5 and 4.
 
 What the z-loss does to log Z grows with its weight times the number of steps. 1e-5 for the 928646
 steps of the 7B is 9.3; in 200 steps, 1e-5 leaves log Z at about 6, near the log 256 of the start.
