@@ -36,6 +36,8 @@ autodoc_typehints = "none"  # shapes are in the docstrings
 autodoc_member_order = "bysource"
 autodoc_mock_imports = []
 napoleon_google_docstring = True
+# Shapes such as "*batch time" would be read as emphasis.
+napoleon_attr_annotations = False
 suppress_warnings = ["myst.header", "misc.highlighting_failure", "ref.python"]
 
 

@@ -137,7 +137,7 @@ def fourier_penalty(amplitudes: Float[Array, "*batch amplitudes"]) -> Float[Arra
 
     .. math:: 4 \pi^2 \sum_{k=1}^{N} k^2 |c_k|^2
 
-    It is the integral of the squared slope of |A|² over [-1, 1] (by Parseval's theorem, 2π²k²
+    It is the integral of the squared slope of \|A\|² over [-1, 1] (by Parseval's theorem, 2π²k²
     for each of the frequencies k and -k), so it grows with the fourth power of the amplitudes:
     the coefficients are those before normalisation, as in the authors' code.
 

@@ -54,8 +54,8 @@ class KANConv(nn.Module):
     """A convolution over one to three axes whose taps are learned functions.
 
     Beyond the edges there is nothing: padding adds no function's value at 0. The parameters are
-    ``coefficients`` (*kernel_size, functions, inputs, features) and ``base_kernel``
-    (*kernel_size, inputs, features).
+    ``coefficients``, of shape ``(*kernel_size, functions, inputs, features)``, and
+    ``base_kernel``, ``(*kernel_size, inputs, features)``.
 
     Attributes:
       features: output channels.

@@ -293,9 +293,9 @@ class SelectableKANLayer(nn.Module):
 class SelectableKANConv(nn.Module):
     """A convolution whose taps are functions of a gated pool; see :class:`KANConv`.
 
-    The parameters are ``coefficients`` (*kernel_size, functions, inputs, features),
-    ``base_kernel`` (*kernel_size, inputs, features) and the logits ``gates``, one for each basis
-    and output channel, or for each basis and tap. :func:`select_bases` selects among them.
+    The parameters are ``coefficients``, of shape ``(*kernel_size, functions, inputs, features)``,
+    ``base_kernel``, ``(*kernel_size, inputs, features)``, and the logits ``gates``, one for each
+    basis and output channel, or for each basis and tap. :func:`select_bases` selects among them.
 
     Attributes:
       features: output channels.
