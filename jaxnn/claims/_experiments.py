@@ -37,6 +37,11 @@ def train(
     return params, losses
 
 
+def generator(key: jax.Array) -> np.random.Generator:
+    """Make NumPy's generator of a key: data drawn with it compile nothing."""
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)))
+
+
 class Trained(NamedTuple):
     """Language models trained from several keys.
 

@@ -19,7 +19,7 @@ from jax.tree_util import Partial
 
 from jaxnn.analysis.activations import capture
 from jaxnn.analysis.sparsity import attention_sink, infinity_norm, kurtosis
-from jaxnn.claims._experiments import train
+from jaxnn.claims._experiments import generator, train
 from jaxnn.layers.feedforward import Dense
 from jaxnn.layers.position import PositionEmbedding
 from jaxnn.models import Transformer, TransformerBlock
@@ -90,7 +90,7 @@ def compare_on_backcopy(
     All models of a seed start from the same key and see the same rows in the same order. Of
     ``mixers``, those that differ in arrays alone share a compiled program.
     """
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    rng = generator(key)
     schedule = optax.warmup_cosine_decay_schedule(0.0, 3e-3, STEPS // 10, STEPS)
     tx = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule))
 

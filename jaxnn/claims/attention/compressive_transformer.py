@@ -24,6 +24,7 @@ import optax
 from flax import linen as nn
 
 from jaxnn.claims import Check, Claim
+from jaxnn.claims._experiments import generator
 from jaxnn.layers.attention import (
     CompressiveAttention,
     FixedCompression,
@@ -100,7 +101,7 @@ def identities(key: jax.Array) -> list[Check]:
 
 def agreements(key: jax.Array) -> list[Check]:
     """Relative attention from a loop over pairs, term by term."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    rng = generator(key)
     queries, keys, width = 5, 12, 8
     shapes = ((queries, 1, width), *[(keys, 1, width)] * 3, (1, width), (1, width))
     arrays = [rng.normal(size=shape) for shape in shapes]
@@ -199,7 +200,7 @@ def _accuracy(keys: jax.Array, memory: int, compressed_memory: int) -> float:
 
     shares = []
     for key in keys:
-        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        rng = generator(key)
         shares.append(run(key, _stream(rng, STEPS + TESTS)))
     return 100 * float(np.mean(shares))
 

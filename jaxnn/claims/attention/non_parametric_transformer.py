@@ -7,7 +7,7 @@ import optax
 
 from jaxnn import data
 from jaxnn.claims import Check, Claim
-from jaxnn.claims._experiments import train
+from jaxnn.claims._experiments import generator, train
 from jaxnn.models import NonParametricTransformer
 
 ROWS, NUMBERS = 12, 4
@@ -34,7 +34,7 @@ def lookup(key: jax.Array, *shape: int) -> np.ndarray:
     Nothing but the row's twin says what its label is. Labels of the second half are asked for.
     Drawn by NumPy: compiling the draws would take longer than the training.
     """
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    rng = generator(key)
     x = rng.normal(size=(*shape, ROWS, NUMBERS))
     labels = rng.integers(2, size=(*shape, ROWS, 1))
     half = np.concatenate([x, labels], axis=-1).astype(np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 
 from jaxnn.claims import Check, Claim
-from jaxnn.claims._experiments import train
+from jaxnn.claims._experiments import generator, train
 from jaxnn.layers.attention import (
     MultiHeadAttention,
     SelectiveAttention,
@@ -76,7 +76,7 @@ def effects(key: jax.Array) -> list[Check]:
     correlations = []
     runs = {name: _run(module) for name, module in (("plain", plain), ("selective", selective))}
     for seed in jax.random.split(key, SEEDS):
-        rng = np.random.default_rng(np.asarray(jax.random.key_data(seed)))
+        rng = generator(seed)
         batches = tuple(rows(rng, (STEPS, BATCH), n)[:2] for n in LENGTHS)
         x, y, one = rows(rng, (1024,), LONGER)
         for name, run in runs.items():

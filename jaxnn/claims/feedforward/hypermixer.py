@@ -10,7 +10,7 @@ import optax
 from flax import linen as nn
 
 from jaxnn.claims import Check, Claim
-from jaxnn.claims._experiments import train
+from jaxnn.claims._experiments import generator, train
 from jaxnn.layers import feedforward
 from jaxnn.layers.normalization import LayerNorm
 from jaxnn.models import TransformerBlock
@@ -174,7 +174,7 @@ def effects(key: jax.Array) -> list[Check]:
 def _accuracy(model: Any, key: jax.Array) -> float:
     """Train on examples that are never seen twice; the same ones whatever the model."""
     # Drawn by NumPy: a permutation of JAX is a sort, and slow under vmap on a processor.
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    rng = generator(key)
     return float(_run(model, key, _recall(rng, STEPS, BATCH), _recall(rng, TESTED)))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 
 from jaxnn.claims import Check, Claim
-from jaxnn.claims._experiments import train_language_models
+from jaxnn.claims._experiments import generator, train_language_models
 from jaxnn.layers import activations
 from jaxnn.layers.feedforward import FeedForward
 from jaxnn.models import Transformer
@@ -86,7 +86,7 @@ def _spline_errors(key: jax.Array) -> tuple[float, float]:
     """
     from scipy import interpolate
 
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    rng = generator(key)
     knots = np.linspace(-1, 1, KNOTS + 2)
     spline = interpolate.CubicSpline(knots, rng.normal(size=len(knots)))
     z = np.linspace(-1, 1, 2001)

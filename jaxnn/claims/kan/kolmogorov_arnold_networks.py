@@ -20,6 +20,7 @@ from flax import linen as nn
 from jax.flatten_util import ravel_pytree
 
 from jaxnn.claims import Check, Claim
+from jaxnn.claims._experiments import generator
 from jaxnn.layers import kan
 from jaxnn.models import KAN, MLP
 
@@ -111,7 +112,7 @@ def agreements(key: jax.Array) -> list[Check]:
     """The basis, its derivative and the whole layer against SciPy's splines."""
     from scipy.interpolate import BSpline
 
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    rng = generator(key)
     x = rng.uniform(-1.0, 1.0, (200, 3)).astype(np.float32)
     basis = slope = 0.0
     for degree in range(1, 6):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.claims import Check, Claim
+from jaxnn.claims._experiments import generator
 from jaxnn.layers import kan
 
 
@@ -28,7 +29,7 @@ def identities(key: jax.Array) -> list[Check]:
 
 def agreements(key: jax.Array) -> list[Check]:
     """The reflectional switches, and an expert of them, against NumPy in float64."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    rng = generator(key)
     x = rng.normal(size=(100, 4))
     centres, step = np.linspace(-2, 2, 8), 4 / 7
     basis = functools.partial(kan.switch_basis, grid=8, low=-2.0, high=2.0)

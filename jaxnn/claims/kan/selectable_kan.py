@@ -26,6 +26,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.flatten_util import ravel_pytree
 
 from jaxnn.claims import Check, Claim
+from jaxnn.claims._experiments import generator
 from jaxnn.layers import kan
 from jaxnn.models import KAN
 
@@ -86,7 +87,7 @@ def agreements(key: jax.Array) -> list[Check]:
     """A mixed layer against a loop over SciPy's splines and NumPy's polynomials."""
     from scipy.interpolate import BSpline
 
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    rng = generator(key)
     x = rng.uniform(-1.0, 1.0, (60, 3))
     c, w = rng.normal(size=(2 * SIZE, 3, 2)), rng.normal(size=(3, 2))
     gates = rng.dirichlet((1.0, 1.0), size=(3, 2)).transpose(2, 0, 1)
@@ -106,7 +107,7 @@ def agreements(key: jax.Array) -> list[Check]:
 
 def effects(key: jax.Array) -> list[Check]:
     """Rank the networks on seven functions; select the basis that a target was made of."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    rng = generator(key)
     tasks = [np.stack(a) for a in zip(*(_tasks(rng) for _ in range(NETWORKS)), strict=True)]
     x, y, test_x, test_y = (
         jnp.asarray(array.reshape(-1, *array.shape[2:]), jnp.float32) for array in tasks

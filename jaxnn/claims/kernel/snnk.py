@@ -20,7 +20,7 @@ import optax
 
 from jaxnn import data
 from jaxnn.claims import Check, Claim
-from jaxnn.claims._experiments import train
+from jaxnn.claims._experiments import generator, train
 from jaxnn.layers import kernel
 
 POOL, INPUTS = 2**18, 4
@@ -50,7 +50,7 @@ def identities(key: jax.Array) -> list[Check]:
 
 def _estimates(key: jax.Array):
     """Give name, exact value, products of single features, and mean squares for sizes."""
-    random = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    random = generator(key)
     # Lengths of 0.7: a wave's features grow as the exponential of the square.
     x, w = (v / np.linalg.norm(v) * 0.7 for v in random.normal(size=(2, INPUTS)))
     w = w if w @ x > 0 else -w
@@ -123,7 +123,7 @@ def _adapt(key: jax.Array) -> np.ndarray:
     test, truth = jnp.asarray(digits.test.x).reshape(-1, 64), jnp.asarray(digits.test.y)
     upright, lying = x.reshape(-1, 64), x.transpose(0, 2, 1).reshape(-1, 64)
     adapter, tx = kernel.SNNKAdapter(FEATURES), optax.adam(3e-3)
-    random = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    random = generator(key)
     batches = random.integers(0, len(x), (SEEDS, 2, STEPS, BATCH))
 
     def logits(params, x):

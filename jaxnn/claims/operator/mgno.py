@@ -27,6 +27,7 @@ from flax import linen as nn
 
 from jaxnn import data
 from jaxnn.claims import Check, Claim
+from jaxnn.claims._experiments import generator
 from jaxnn.layers.operator import MgConv, multigrid_cycle, poisson_levels
 from jaxnn.models import FNO, DeepONet, MgNO
 
@@ -149,7 +150,7 @@ def _train(
         updates, state = tx.update(gradient, state, params)
         return optax.apply_updates(params, updates), state
 
-    random = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    random = generator(key)
     epochs = -(-STEPS * BATCH // TRAIN)
     order = np.concatenate([random.permutation(TRAIN) for _ in range(epochs)])
     state = tx.init(params)

@@ -27,7 +27,7 @@ import optax
 from jaxnn import data
 from jaxnn.analysis.similarity import variance_inflation
 from jaxnn.claims import Check, Claim
-from jaxnn.claims._experiments import train
+from jaxnn.claims._experiments import generator, train
 from jaxnn.layers.polynomial import PolynomialRegression, expand_network, fit_polynomial
 
 FOLDS = 10
@@ -84,7 +84,7 @@ def agreements(key: jax.Array) -> list[Check]:
 
 def _squares(key: jax.Array) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
     """Draw inputs and a network of three inputs, two hidden layers of 4, and two outputs."""
-    random = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    random = generator(key)
     shapes = [(3, 4), (4, 4), (4, 2)]
     kernels = [random.normal(size=s) / np.sqrt(s[0]) for s in shapes]
     biases = [random.normal(size=s[1]) for s in shapes]
@@ -118,7 +118,7 @@ def effects(key: jax.Array) -> list[Check]:
 def _compare(key: jax.Array, name: str) -> tuple[float, float]:
     """Give the accuracies, or the root mean squared errors, of polynomial and network."""
     table: Any = data.load(name)
-    random = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    random = generator(key)
     x = np.concatenate([table.train.x, table.test.x]).astype(np.float32)
     y = np.concatenate([table.train.y, table.test.y])
     classes = table.num_classes if table.task == "classification" else None
@@ -229,7 +229,7 @@ def _shares(key: jax.Array) -> np.ndarray:
     """Give the part of units inflated above 10, ``(seeds, layers)``, after training on digits."""
     digits: Any = data.load("digits")
     x, y = jnp.asarray(digits.train.x).reshape(-1, 64), jnp.asarray(digits.train.y)
-    random = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    random = generator(key)
     batches = random.integers(0, len(x), (SEEDS, DIGIT_STEPS, BATCH))
     sizes = (64, UNITS, UNITS, UNITS, 10)
 

@@ -20,7 +20,7 @@ import optax
 from flax import linen as nn
 
 from jaxnn.claims import Check, Claim
-from jaxnn.claims._experiments import rows_of_text, text, train, train_language_models
+from jaxnn.claims._experiments import generator, rows_of_text, text, train, train_language_models
 from jaxnn.layers.feedforward import GatedFeedForward
 from jaxnn.layers.normalization import LayerNorm
 from jaxnn.layers.recurrent import HGRN, forget_bounds, hierarchical_recurrence
@@ -50,13 +50,9 @@ class Network(nn.Module):
         return nn.Dense(self.outputs)(LayerNorm()(x))
 
 
-def _random(key: jax.Array) -> np.random.Generator:
-    return np.random.default_rng(np.asarray(jax.random.key_data(key)))
-
-
 def _arrays(key: jax.Array, steps: int = 40) -> tuple[np.ndarray, ...]:
     """Draw candidates, gates, bounds, angles and a start for 3 units."""
-    random = _random(key)
+    random = generator(key)
     shapes = (2, steps, 6), (2, steps, 3)
     c, z = (random.normal(size=shape).astype(np.float32) for shape in shapes)
     bound, angles = (random.uniform(0, high, 3).astype(np.float32) for high in (0.95, 3.0))
@@ -65,7 +61,7 @@ def _arrays(key: jax.Array, steps: int = 40) -> tuple[np.ndarray, ...]:
 
 def identities(key: jax.Array) -> list[Check]:
     """Bounds of random logits, and the states of a constant candidate in closed form."""
-    logits = jnp.asarray(_random(key).normal(size=(8, 64)) * 2, jnp.float32)
+    logits = jnp.asarray(generator(key).normal(size=(8, 64)) * 2, jnp.float32)
     bounds = np.asarray(forget_bounds(logits))
     _, z, bound, _, _ = _arrays(key)
     h, _ = hierarchical_recurrence(jnp.ones((2, 40, 6)), jnp.asarray(z), jnp.asarray(bound))
@@ -146,7 +142,7 @@ def effects(key: jax.Array) -> list[Check]:
 
 def _recall_loss(key: jax.Array, bounded: bool) -> float:
     """Train on fresh rows at every step; give the loss over the last tenth of the steps."""
-    random, model = _random(key), Network(1, bounded=bounded)
+    random, model = generator(key), Network(1, bounded=bounded)
     values = random.uniform(size=(STEPS, BATCH, TIME)).astype(np.float32)
     places = random.integers(0, TIME // 4, (STEPS, BATCH, 1))
     marks = np.zeros_like(values)

@@ -22,7 +22,7 @@ from flax import linen as nn
 
 from jaxnn import data
 from jaxnn.claims import Check, Claim
-from jaxnn.claims._experiments import train
+from jaxnn.claims._experiments import generator, train
 from jaxnn.layers.recurrent import LowRankGRUCell
 
 UNITS, RANK, FULL = 64, 8, 36
@@ -75,7 +75,7 @@ def agreements(key: jax.Array) -> list[Check]:
 def effects(key: jax.Array) -> list[Check]:
     """Accuracy of the three cells on permuted digits, after as many steps on the same batches."""
     digits = data.load("digits")
-    random = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    random = generator(key)
     order = random.permutation(64)
     rows = random.integers(0, len(digits.train.x), (SEEDS, STEPS, BATCH))
     keys = jax.random.split(key, SEEDS)

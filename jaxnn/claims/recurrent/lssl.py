@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.claims import Check, Claim
+from jaxnn.claims._experiments import generator
 from jaxnn.layers.recurrent import (
     discretize,
     hippo_legs,
@@ -26,13 +27,9 @@ from jaxnn.layers.recurrent import (
 LENGTH, STATES, STEP, DELAY, PERIOD = 8192, 64, 0.01, 100, 20
 
 
-def _random(key: jax.Array) -> np.random.Generator:
-    return np.random.default_rng(np.asarray(jax.random.key_data(key)))
-
-
 def identities(key: jax.Array) -> list[Check]:
     """One state with A = -1 is a gated average; the two views give the same outputs."""
-    random = _random(key)
+    random = generator(key)
     z = jnp.asarray(random.normal(size=8), jnp.float32)
     ones = jnp.ones((8, 1))
     kept, taken = discretize(-ones[..., None], ones, jax.nn.softplus(z), method="zoh")
@@ -54,7 +51,7 @@ def agreements(key: jax.Array) -> list[Check]:
     """The bilinear discretisation and its outputs against SciPy."""
     from scipy.signal import cont2discrete, dlsim
 
-    random = _random(key)
+    random = generator(key)
     step = float(random.uniform(0.01, 0.1))
     a, b = hippo_legs(8)
     got_a, got_b = discretize(a, b, jnp.float32(step))
@@ -77,7 +74,7 @@ def agreements(key: jax.Array) -> list[Check]:
 
 def effects(key: jax.Array) -> list[Check]:
     """R² of what a linear readout of the states recalls of 100 steps ago."""
-    random = _random(key)
+    random = generator(key)
     a, b = (np.asarray(each) for each in hippo_legs(STATES))
     other = random.normal(size=a.shape) / STATES**0.5
     other -= (np.linalg.eigvals(other).real.max() + 1) * np.eye(STATES)

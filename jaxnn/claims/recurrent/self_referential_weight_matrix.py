@@ -24,7 +24,7 @@ import optax
 from flax import linen as nn
 
 from jaxnn.claims import Check, Claim
-from jaxnn.claims._experiments import train
+from jaxnn.claims._experiments import generator, train
 from jaxnn.layers.recurrent import (
     SelfReferential,
     delta_rule,
@@ -124,7 +124,7 @@ class Network(nn.Module):
 
 def effects(key: jax.Array) -> list[Check]:
     """Accuracy at the questions, of three networks each, after as many steps on the same data."""
-    random = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    random = generator(key)
     rows, test = _sequences(random, STEPS, BATCH), _sequences(random, 1, 1024)
     keys = jax.random.split(key, SEEDS)
     ours, frozen, lstm = (

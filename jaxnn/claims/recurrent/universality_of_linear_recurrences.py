@@ -17,7 +17,7 @@ import optax
 from flax import linen as nn
 
 from jaxnn.claims import Check, Claim
-from jaxnn.claims._experiments import train
+from jaxnn.claims._experiments import generator, train
 from jaxnn.layers.recurrent import LRU, diagonal_state_space, linear_recurrence
 
 LENGTH = 64
@@ -40,13 +40,9 @@ class Network(nn.Module):
         return nn.Dense(1)(x)[..., 0]
 
 
-def _random(key: jax.Array) -> np.random.Generator:
-    return np.random.default_rng(np.asarray(jax.random.key_data(key)))
-
-
 def identities(key: jax.Array) -> list[Check]:
     """A sequence as long as the state is wide, from the last state, by least squares."""
-    u = _random(key).normal(size=LENGTH)
+    u = generator(key).normal(size=LENGTH)
     drive = jnp.broadcast_to(jnp.asarray(u, jnp.float32)[:, None], (LENGTH, LENGTH))
     numbers = np.arange(LENGTH)
     roots = np.exp(2j * np.pi * numbers / LENGTH)
@@ -71,7 +67,7 @@ def agreements(key: jax.Array) -> list[Check]:
     """Complex states: an associative scan, a plain one, and a filter of SciPy."""
     from scipy.signal import lfilter
 
-    random = _random(key)
+    random = generator(key)
     decay = random.uniform(0.5, 0.99, 3) * np.exp(1j * random.uniform(0, 6, 3))
     x = jnp.asarray(random.normal(size=(200, 1)), jnp.float32)
     b, c = (jnp.asarray(random.normal(size=size), jnp.float32) for size in ((1, 6), (6, 1)))
@@ -119,7 +115,7 @@ def _linear_share() -> float:
 
 
 def _r2(key: jax.Array, model: Network) -> float:
-    random = _random(key)
+    random = generator(key)
 
     def sequences(*shape):
         u = random.uniform(-(3**0.5), 3**0.5, (*shape, LENGTH))

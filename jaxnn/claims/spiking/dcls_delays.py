@@ -32,7 +32,7 @@ import optax
 
 from jaxnn import data
 from jaxnn.claims import Check, Claim
-from jaxnn.claims._experiments import train
+from jaxnn.claims._experiments import generator, train
 from jaxnn.layers import spiking
 
 LAGS, MAX_DELAY, STEPS = (2, 6, 10), 12, 40
@@ -129,7 +129,7 @@ def _task(key: jax.Array, channels: int) -> tuple[jax.Array, ...]:
 
 
 def _start(key: jax.Array, channels: int, units: int) -> dict[str, jax.Array]:
-    random = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    random = generator(key)
     values = {
         "weight": random.normal(size=(channels, units)) / np.sqrt(channels),
         "delay": random.uniform(0, MAX_DELAY, size=(channels, units)),

@@ -14,11 +14,6 @@ import numpy as np
 TOKENS = jax.ShapeDtypeStruct((1, 2), jnp.int32)
 
 
-def generator(key: jax.Array) -> np.random.Generator:
-    """Make NumPy's generator of a key."""
-    return np.random.default_rng(np.asarray(jax.random.key_data(key)))
-
-
 def count(model: Any) -> int:
     """Count a language model's parameters, of which none is made."""
     made = jax.eval_shape(model.init, jax.random.key(0), TOKENS)

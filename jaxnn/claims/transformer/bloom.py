@@ -10,13 +10,18 @@ import numpy as np
 from flax import linen as nn
 
 from jaxnn.claims import Check, Claim
-from jaxnn.claims._experiments import next_byte_loss, rows_of_text, text, train_language_models
+from jaxnn.claims._experiments import (
+    generator,
+    next_byte_loss,
+    rows_of_text,
+    text,
+    train_language_models,
+)
 from jaxnn.claims.transformer._numpy import (
     affine,
     attend,
     count,
     draw,
-    generator,
     heads,
     layer_norm,
     relative,

@@ -10,13 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.claims import Check, Claim
-from jaxnn.claims._experiments import next_byte_loss, train_language_models
+from jaxnn.claims._experiments import generator, next_byte_loss, train_language_models
 from jaxnn.claims.transformer._numpy import (
     affine,
     attend,
     count,
     draw,
-    generator,
     heads,
     relative,
     rms_norm,

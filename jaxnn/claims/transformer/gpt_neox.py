@@ -17,12 +17,12 @@ import numpy as np
 from flax import linen as nn
 
 from jaxnn.claims import Check, Claim
+from jaxnn.claims._experiments import generator
 from jaxnn.claims.transformer._numpy import (
     affine,
     attend,
     count,
     draw,
-    generator,
     heads,
     layer_norm,
     relative,

@@ -32,13 +32,12 @@ import numpy as np
 import optax
 
 from jaxnn.claims import Check, Claim
-from jaxnn.claims._experiments import next_byte_loss, rows_of_text, text
+from jaxnn.claims._experiments import generator, next_byte_loss, rows_of_text, text
 from jaxnn.claims.transformer._numpy import (
     affine,
     attend,
     count,
     draw,
-    generator,
     heads,
     relative,
     rms_norm,

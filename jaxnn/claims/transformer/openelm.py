@@ -17,13 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.claims import Check, Claim
-from jaxnn.claims._experiments import train_language_models
+from jaxnn.claims._experiments import generator, train_language_models
 from jaxnn.claims.transformer._numpy import (
     affine,
     attend,
     count,
     draw,
-    generator,
     heads,
     relative,
     rms_norm,

@@ -14,13 +14,12 @@ import numpy as np
 
 from jaxnn.analysis.sparsity import activation_sparsity
 from jaxnn.claims import Check, Claim
-from jaxnn.claims._experiments import rows_of_text, text, train_language_models
+from jaxnn.claims._experiments import generator, rows_of_text, text, train_language_models
 from jaxnn.claims.transformer._numpy import (
     affine,
     attend,
     count,
     draw,
-    generator,
     heads,
     layer_norm,
     relative,

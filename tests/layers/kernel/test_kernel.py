@@ -15,10 +15,19 @@ FUNCTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", ["sine", "cosine", "exponential"])
+def growing_wave(key, features):
+    """Give a spectrum whose parts all matter: e^{z/2} cos(0.8 z + 0.3), twice."""
+    del key
+    return kernel.Spectrum(*(jnp.full(features, part) for part in (0.5, 0.8, 2.0, 0.3)))
+
+
+WAVE = growing_wave, lambda z: 2 * np.exp(z / 2) * np.cos(0.8 * z + 0.3)
+
+
+@pytest.mark.parametrize("name", ["sine", "cosine", "exponential", "growing wave"])
 def test_the_mean_over_directions_is_the_function(name):
     """With the nodes of Gauss and Hermite for directions, the mean is a sum without noise."""
-    spectrum, function = FUNCTIONS[name]
+    spectrum, function = {**FUNCTIONS, "growing wave": WAVE}[name]
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
     directions = jnp.float32(nodes[:, None])
     x, w = jnp.linspace(-1.5, 1.5, 7)[:, None], jnp.linspace(-1, 1.2, 5)[:, None]
