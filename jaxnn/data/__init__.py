@@ -4,8 +4,10 @@
 read files. ``feynman`` and ``special_function`` draw from formulas, of which ``FEYNMAN`` and
 ``SPECIAL_FUNCTIONS`` are the tables.
 ``two_spirals``, ``teacher_student``, ``spike_patterns`` and ``delay_coincidence`` are pure
-functions of a random key, and so is ``poisson``, an operator to learn. ``grain_loader`` feeds
-data that do not fit on the device.
+functions of a random key, and so is ``poisson``, an operator to learn. ``copying_memory``,
+``selective_copying`` and ``associative_recall`` are sequences to remember; ``sequential_digits``
+and ``event_digits`` are the digits as sequences and as spikes. ``grain_loader`` feeds data that
+do not fit on the device.
 """
 
 from typing import TYPE_CHECKING
@@ -33,6 +35,12 @@ if TYPE_CHECKING:
     from jaxnn.data._loader import grain_loader as grain_loader
     from jaxnn.data._operator import Fields as Fields
     from jaxnn.data._operator import poisson as poisson
+    from jaxnn.data._sequences import TokenTask as TokenTask
+    from jaxnn.data._sequences import associative_recall as associative_recall
+    from jaxnn.data._sequences import copying_memory as copying_memory
+    from jaxnn.data._sequences import event_digits as event_digits
+    from jaxnn.data._sequences import selective_copying as selective_copying
+    from jaxnn.data._sequences import sequential_digits as sequential_digits
     from jaxnn.data._synthetic import DelayCoincidence as DelayCoincidence
     from jaxnn.data._synthetic import SpikePatterns as SpikePatterns
     from jaxnn.data._synthetic import Teacher as Teacher
@@ -54,16 +62,22 @@ __all__ = [
     "Split",
     "Teacher",
     "TeacherStudent",
+    "TokenTask",
+    "associative_recall",
     "breast_cancer",
+    "copying_memory",
     "delay_coincidence",
     "diabetes",
     "digits",
+    "event_digits",
     "feynman",
     "grain_loader",
     "load",
     "load_csv",
     "load_npz",
     "load_text",
+    "selective_copying",
+    "sequential_digits",
     "special_function",
     "spike_patterns",
     "spike_trains",
@@ -87,6 +101,12 @@ _HOMES = {
     "Teacher": "_synthetic",
     "TeacherStudent": "_synthetic",
     "breast_cancer": "_embedded",
+    "TokenTask": "_sequences",
+    "associative_recall": "_sequences",
+    "copying_memory": "_sequences",
+    "event_digits": "_sequences",
+    "selective_copying": "_sequences",
+    "sequential_digits": "_sequences",
     "delay_coincidence": "_synthetic",
     "diabetes": "_embedded",
     "digits": "_embedded",
