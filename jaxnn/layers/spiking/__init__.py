@@ -8,6 +8,11 @@ Networks" (2019) and "Training Spiking Neural Networks Using Lessons From Deep L
 ``DelayedDense`` learns synaptic delays ("Learning Delays in Spiking Neural Networks using Dilated
 Convolutions with Learnable Spacings", 2023); ``izhikevich_step`` has the behaviours of "Simple
 Model of Spiking Neurons" (2003).
+
+For images, ``(time, *batch, height, width, channels)``: ``SpikingConv``, ``SpikingPatchEmbedding``
+and the parts of a ``SpikingBlock`` follow Max-Former, "Spiking Neural Networks Need High Frequency
+Information" (2025); ``spiking_self_attention`` is that of "Spikformer: When Spiking Neural Network
+Meets Transformer" (2023).
 """
 
 from jaxnn.layers.spiking._adaptive import AdaptiveCell as AdaptiveCell
@@ -56,6 +61,13 @@ from jaxnn.layers.spiking._leaky import integrate_step as integrate_step
 from jaxnn.layers.spiking._leaky import leaky_init as leaky_init
 from jaxnn.layers.spiking._leaky import leaky_sequence as leaky_sequence
 from jaxnn.layers.spiking._leaky import leaky_step as leaky_step
+from jaxnn.layers.spiking._map_layers import SpikingConv as SpikingConv
+from jaxnn.layers.spiking._map_layers import SpikingPatchEmbedding as SpikingPatchEmbedding
+from jaxnn.layers.spiking._map_layers import map_neuron as map_neuron
+from jaxnn.layers.spiking._mixers import DepthwiseMixer as DepthwiseMixer
+from jaxnn.layers.spiking._mixers import PoolMixer as PoolMixer
+from jaxnn.layers.spiking._mixers import SpikingBlock as SpikingBlock
+from jaxnn.layers.spiking._mixers import SpikingFeedForward as SpikingFeedForward
 from jaxnn.layers.spiking._parametric import ParametricLeakyCell as ParametricLeakyCell
 from jaxnn.layers.spiking._parametric import parametric_leaky_step as parametric_leaky_step
 from jaxnn.layers.spiking._penalty import spike_rate_penalty as spike_rate_penalty
@@ -68,6 +80,8 @@ from jaxnn.layers.spiking._reset import no_reset as no_reset
 from jaxnn.layers.spiking._reset import reset_by_subtraction as reset_by_subtraction
 from jaxnn.layers.spiking._reset import reset_to_zero as reset_to_zero
 from jaxnn.layers.spiking._run import run as run
+from jaxnn.layers.spiking._self_attention import SpikingSelfAttention as SpikingSelfAttention
+from jaxnn.layers.spiking._self_attention import spiking_self_attention as spiking_self_attention
 from jaxnn.layers.spiking._surrogate import arctan as arctan
 from jaxnn.layers.spiking._surrogate import exponential as exponential
 from jaxnn.layers.spiking._surrogate import fast_sigmoid as fast_sigmoid
@@ -81,6 +95,9 @@ from jaxnn.layers.spiking._synaptic import SynapticCell as SynapticCell
 from jaxnn.layers.spiking._synaptic import SynapticState as SynapticState
 from jaxnn.layers.spiking._synaptic import synaptic_init as synaptic_init
 from jaxnn.layers.spiking._synaptic import synaptic_step as synaptic_step
+from jaxnn.layers.spiking._windows import avg_pool as avg_pool
+from jaxnn.layers.spiking._windows import depthwise_convolution as depthwise_convolution
+from jaxnn.layers.spiking._windows import max_pool as max_pool
 
 __all__ = [
     # spike functions
@@ -148,6 +165,19 @@ __all__ = [
     "DelayedDense",
     "delay_kernel",
     "delayed_dense",
+    # maps
+    "DepthwiseMixer",
+    "PoolMixer",
+    "SpikingBlock",
+    "SpikingConv",
+    "SpikingFeedForward",
+    "SpikingPatchEmbedding",
+    "SpikingSelfAttention",
+    "avg_pool",
+    "depthwise_convolution",
+    "map_neuron",
+    "max_pool",
+    "spiking_self_attention",
     # in and out
     "delta_encode",
     "direct_encode",
