@@ -5,6 +5,10 @@ or by an associative scan. ``diagonal_state_space`` is the recurrence between tw
 ``LRU`` the linear recurrent unit. A module maps a stretch of time, from one step to the whole
 sequence, and gives the state to go on from.
 
+``dynamical_system`` is the common form of linear attention (``attention_system``), selective state
+spaces and gated recurrences: "Understanding the differences in Foundation Models: Attention, State
+Space Models, and Recurrent Neural Networks" (2024).
+
 ``HGRN`` forgets by gates whose lower bounds (``forget_bounds``) grow with depth, over
 ``hierarchical_recurrence``: "Hierarchically Gated Recurrent Neural Network for Sequence
 Modeling" (2023).
@@ -26,6 +30,14 @@ run: "A Modern Self-Referential Weight Matrix That Learns to Modify Itself" (202
 other: "Enhancing Transformer RNNs with Multiple Temporal Perspectives" (2024).
 """
 
+from jaxnn.layers.recurrent._dynamical import DynamicalSystem as DynamicalSystem
+from jaxnn.layers.recurrent._dynamical import attention_normalizer as attention_normalizer
+from jaxnn.layers.recurrent._dynamical import attention_system as attention_system
+from jaxnn.layers.recurrent._dynamical import dynamical_system as dynamical_system
+from jaxnn.layers.recurrent._dynamical import gated_system as gated_system
+from jaxnn.layers.recurrent._dynamical import real_gated_system as real_gated_system
+from jaxnn.layers.recurrent._dynamical import selective_system as selective_system
+from jaxnn.layers.recurrent._dynamical import taylor_features as taylor_features
 from jaxnn.layers.recurrent._fast_weights import DeltaNet as DeltaNet
 from jaxnn.layers.recurrent._fast_weights import SelfReferential as SelfReferential
 from jaxnn.layers.recurrent._fast_weights import delta_rule as delta_rule
@@ -65,6 +77,7 @@ __all__ = [
     "LRU",
     "LSSL",
     "DeltaNet",
+    "DynamicalSystem",
     "LowRankGRUCell",
     "LowRankLSTMCell",
     "RWKVChannelMix",
@@ -74,11 +87,15 @@ __all__ = [
     "SelfReferential",
     "TimeMixState",
     "WKVState",
+    "attention_normalizer",
+    "attention_system",
     "delta_rule",
     "delta_rule_step",
     "diagonal_state_space",
     "discretize",
+    "dynamical_system",
     "forget_bounds",
+    "gated_system",
     "hierarchical_recurrence",
     "hippo_legs",
     "linear_recurrence",
@@ -87,11 +104,14 @@ __all__ = [
     "low_rank_lstm_step",
     "low_rank_products",
     "mix_perspectives",
+    "real_gated_system",
     "selective_state_space",
+    "selective_system",
     "self_referential",
     "self_referential_step",
     "state_space_convolution",
     "state_space_kernel",
     "state_space_scan",
+    "taylor_features",
     "wkv",
 ]
