@@ -14,8 +14,17 @@ if TYPE_CHECKING:
     from jaxnn.analysis import faithfulness as faithfulness
     from jaxnn.analysis import similarity as similarity
     from jaxnn.analysis import sparsity as sparsity
+    from jaxnn.analysis import spectrum as spectrum
     from jaxnn.analysis import visualization as visualization
 
-__all__ = ["activations", "attribution", "faithfulness", "similarity", "sparsity", "visualization"]
+__all__ = [
+    "activations",
+    "attribution",
+    "faithfulness",
+    "similarity",
+    "sparsity",
+    "spectrum",
+    "visualization",
+]
 
 __getattr__, __dir__ = _lazy.attach(__name__, submodules=__all__)
