@@ -28,6 +28,9 @@ run: "A Modern Self-Referential Weight Matrix That Learns to Modify Itself" (202
 
 ``RWKVTimeMix`` (``wkv``) and ``RWKVChannelMix`` run one or more perspectives on time beside each
 other: "Enhancing Transformer RNNs with Multiple Temporal Perspectives" (2024).
+
+``run_stretches`` runs any of them, or a network of spiking layers, one stretch of time after
+another, to save memory in training or to cut the gradient.
 """
 
 from jaxnn.layers.recurrent._dynamical import DynamicalSystem as DynamicalSystem
@@ -69,6 +72,7 @@ from jaxnn.layers.recurrent._state_space import hippo_legs as hippo_legs
 from jaxnn.layers.recurrent._state_space import state_space_convolution as state_space_convolution
 from jaxnn.layers.recurrent._state_space import state_space_kernel as state_space_kernel
 from jaxnn.layers.recurrent._state_space import state_space_scan as state_space_scan
+from jaxnn.layers.recurrent._stretches import run_stretches as run_stretches
 from jaxnn.layers.recurrent._unit import LRU as LRU
 from jaxnn.layers.recurrent._unit import diagonal_state_space as diagonal_state_space
 
@@ -104,6 +108,7 @@ __all__ = [
     "low_rank_lstm_step",
     "low_rank_products",
     "mix_perspectives",
+    "run_stretches",
     "real_gated_system",
     "selective_state_space",
     "selective_system",

@@ -18,6 +18,11 @@ def sequences(key):
     return decay, *normal(key, (5, 2), (2,))
 
 
+def integrate(x, state):
+    y = recurrent.linear_recurrence(jnp.full(2, 0.5, x.dtype), x, state)
+    return y, y[-1]
+
+
 CASES = [
     Case(
         name=f"{HOME}.linear_recurrence",
@@ -99,6 +104,19 @@ CASES = [
                 call=lambda: UNIT.clone(radius=(0.9, 0.5)).init(jax.random.key(0), X),
                 error=ValueError,
                 match=r"LRU: `radius` is \(0.9, 0.5\); it needs 0 <= least < largest < 1",
+            ),
+        ),
+    ),
+    Case(
+        name=f"{HOME}.run_stretches",
+        function=lambda x, state: recurrent.run_stretches(integrate, x, state, length=2)[0],
+        inputs=lambda key: normal(key, (5, 2), (2,)),
+        parity="tests/layers/recurrent/test_stretches.py",
+        rejects=(
+            Reject(
+                call=lambda: recurrent.run_stretches(integrate, X, X[0], length=0),
+                error=ValueError,
+                match="run_stretches: `length` is 0; it needs",
             ),
         ),
     ),
