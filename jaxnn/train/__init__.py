@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jaxnn import _lazy
 
 if TYPE_CHECKING:
+    from jaxnn.train import local_learning as local_learning
     from jaxnn.train import losses as losses
     from jaxnn.train import optimizers as optimizers
     from jaxnn.train import pruning as pruning
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from jaxnn.train._state import TrainState as TrainState
     from jaxnn.train._state import create_state as create_state
     from jaxnn.train._step import Step as Step
+    from jaxnn.train._step import make_gradient_step as make_gradient_step
     from jaxnn.train._step import make_step as make_step
     from jaxnn.train._tensorboard import tensorboard_writer as tensorboard_writer
 
@@ -41,6 +43,7 @@ _NAMES = {
     "create_state": "_state",
     "evaluate": "_evaluate",
     "fit": "_fit",
+    "make_gradient_step": "_step",
     "make_step": "_step",
     "open_run": "_runs",
     "predict": "_evaluate",
@@ -59,7 +62,9 @@ __all__ = [
     "create_state",
     "evaluate",
     "fit",
+    "local_learning",
     "losses",
+    "make_gradient_step",
     "make_step",
     "open_run",
     "optimizers",
@@ -69,5 +74,5 @@ __all__ = [
 ]
 
 __getattr__, __dir__ = _lazy.attach(
-    __name__, submodules=("losses", "optimizers", "pruning"), names=_NAMES
+    __name__, submodules=("local_learning", "losses", "optimizers", "pruning"), names=_NAMES
 )

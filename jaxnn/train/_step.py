@@ -1,4 +1,4 @@
-"""The step of back-propagation: ``(state, batch) -> (state, metrics)``."""
+"""Steps ``(state, batch) -> (state, metrics)``: of back-propagation, or of any gradients."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -112,22 +112,55 @@ def make_step(
             return objective(params, state, state.collections, batch, key)[0]
 
         # Optimisers that search along a line ask for values; the others do without them.
-        updates, opt_state = optax.with_extra_args_support(state.tx).update(
-            grads, state.opt_state, state.params, value=means["loss"], grad=grads, value_fn=value
-        )
-        state = state.replace(
-            step=state.step + 1,
-            params=optax.apply_updates(state.params, updates),
-            opt_state=opt_state,
-            collections=collections,
-        )
-        if state.ema is not None and state.ema_decay is not None:
-            keep = state.ema_decay
-            ema = jax.tree.map(lambda a, p: keep * a + (1 - keep) * p, state.ema, state.params)
-            state = state.replace(ema=ema)
+        state = _update(state, grads, collections, value=means["loss"], grad=grads, value_fn=value)
         return state, means
 
     return jax.jit(step, donate_argnums=(0,) if donate else ())
+
+
+def make_gradient_step(
+    gradients: Callable[[PyTree, Any, jax.Array], tuple[PyTree, Metrics]], *, donate: bool = True
+) -> Step:
+    """Build a jit-compiled step from gradients that another rule than back-propagation makes.
+
+    Args:
+      gradients: ``(params, batch, key) -> (gradients, metrics)``, the gradients in the form of
+        the parameters, for example from :func:`jaxnn.train.local_learning.eprop`.
+      donate: reuse the state's memory. The state passed in is dead afterwards.
+
+    Returns:
+      ``step(state, batch) -> (state, metrics)`` for :func:`fit`, or a loop of one's own.
+
+    Raises:
+      ValueError: at the first call, the gradients are not in the form of the parameters.
+    """
+
+    def step(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(state.key, state.step)
+        grads, metrics = gradients(state.params, batch, key)
+        found, needed = jax.tree.structure(grads), jax.tree.structure(state.params)
+        require(found == needed, "make_gradient_step", "gradients", found, f"the form {needed}")
+        return _update(state, grads, state.collections), metrics
+
+    return jax.jit(step, donate_argnums=(0,) if donate else ())
+
+
+def _update(state: TrainState, grads: PyTree, collections: dict, **extra: Any) -> TrainState:
+    """Take the optimiser's step, and the average's."""
+    updates, opt_state = optax.with_extra_args_support(state.tx).update(
+        grads, state.opt_state, state.params, **extra
+    )
+    state = state.replace(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        opt_state=opt_state,
+        collections=collections,
+    )
+    if state.ema is not None and state.ema_decay is not None:
+        keep = state.ema_decay
+        ema = jax.tree.map(lambda a, p: keep * a + (1 - keep) * p, state.ema, state.params)
+        state = state.replace(ema=ema)
+    return state
 
 
 def _split(leaf: jax.Array, parts: int) -> jax.Array:

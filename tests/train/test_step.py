@@ -308,3 +308,25 @@ def test_line_searches_get_the_loss(key):
         state, metrics = step(state, (x, y))
     np.testing.assert_allclose(state.params["kernel"][:, 0], jnp.arange(1.0, 5.0), atol=1e-4)
     assert metrics["loss"] < 1e-8
+
+
+def test_a_step_of_given_gradients_is_that_of_back_propagation():
+    def gradients(params, batch, key):
+        def objective(params):
+            x, y = batch
+            return jnp.mean(losses.cross_entropy(NET.apply({"params": params}, x), y))
+
+        loss, grads = jax.value_and_grad(objective)(params)
+        return grads, {"loss": loss}
+
+    whole, metrics = step_of()(new_state(), batch())
+    state, found = train.make_gradient_step(gradients)(new_state(), batch())
+    assert_near(state.params, whole.params)
+    assert_near(found["loss"], metrics["loss"])
+    assert state.step == 1
+
+
+def test_gradients_of_another_form_are_named():
+    step = train.make_gradient_step(lambda params, batch, key: ([], {}))
+    with pytest.raises(ValueError, match=r"make_gradient_step: `gradients` .* needs the form"):
+        step(new_state(), batch())
