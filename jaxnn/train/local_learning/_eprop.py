@@ -230,10 +230,14 @@ def _check(where: str, params: RecurrentParams, inputs: jax.Array, feedback: Any
     ok = params.readout.ndim == 2
     require(ok, where, "params.readout", params.readout, "shape (units, outputs)")
     units, outputs = params.readout.shape
-    shapes = RecurrentParams(
-        (inputs.shape[-1], units), (units, units), (units,), (units, outputs), (outputs,)
-    )
-    for name, shape in shapes._asdict().items():
+    shapes = {
+        "input": (inputs.shape[-1], units),
+        "recurrent": (units, units),
+        "bias": (units,),
+        "readout": (units, outputs),
+        "readout_bias": (outputs,),
+    }
+    for name, shape in shapes.items():
         value = getattr(params, name)
         require(value.shape == shape, where, f"params.{name}", value, f"shape {shape}")
     if feedback is not None:
