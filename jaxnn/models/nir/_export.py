@@ -1,6 +1,7 @@
 """Modules of ours as NIR graphs."""
 
 import functools
+import itertools
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -80,9 +81,7 @@ def to_nir(
             writer = _Writer(nir, dt, shape)
             _spiking_mlp(writer, model, params)
         else:
-            require(
-                example.ndim >= 3, where, "example", example, "axes (batch, time, ...)"
-            )
+            require(example.ndim >= 3, where, "example", example, "axes (batch, time, ...)")
             writer = _Writer(nir, dt, example.shape[2:])
             _layer(writer, "", model, params)
         graph = writer.finish()
@@ -215,8 +214,7 @@ def _kernel(writer: _Writer, kernel: Any) -> np.ndarray:
 def _convolution(writer: _Writer, name: str, layer: nn.Conv, params: Mapping[str, Any]) -> None:
     kernel = _array(params["kernel"])
     spatial = kernel.ndim - 2
-    kind = {1: "Conv1d", 2: "Conv2d"}.get(spatial)
-    require(kind is not None, "to_nir", f"{name}.kernel_size", kernel.shape[:-2], "1 or 2 axes")
+    require(spatial in (1, 2), "to_nir", f"{name}.kernel_size", kernel.shape[:-2], "1 or 2 axes")
     rank = len(writer.shape)
     require(rank == spatial + 1, "to_nir", f"the input of {name}", writer.shape, "that many axes")
     for option in ("input_dilation", "mask"):
@@ -227,11 +225,13 @@ def _convolution(writer: _Writer, name: str, layer: nn.Conv, params: Mapping[str
     size = writer.shape[:-1]
     reach = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel.shape, strict=False))
     pads = _padding(name, layer.padding, size, reach, stride)
-    out = tuple((n + 2 * p - k) // s + 1 for n, p, k, s in zip(size, pads, reach, stride))
+    out = tuple(
+        (n + 2 * p - k) // s + 1 for n, p, k, s in zip(size, pads, reach, stride, strict=True)
+    )
     axes = (spatial + 1, spatial, *range(spatial))
     single = spatial == 1
     bias = _array(params["bias"]) if "bias" in params else np.zeros(kernel.shape[-1], np.float32)
-    node = getattr(writer.nir, kind)(
+    node = (writer.nir.Conv1d if single else writer.nir.Conv2d)(
         input_shape=size[0] if single else size,
         weight=np.ascontiguousarray(kernel.transpose(axes)),
         stride=stride[0] if single else stride,
@@ -245,9 +245,7 @@ def _convolution(writer: _Writer, name: str, layer: nn.Conv, params: Mapping[str
     writer.add(name, node)
 
 
-def _padding(
-    name: str, padding: Any, size: Any, reach: Any, stride: Any
-) -> tuple[int, ...]:
+def _padding(name: str, padding: Any, size: Any, reach: Any, stride: Any) -> tuple[int, ...]:
     if isinstance(padding, str):
         ok = padding.upper() in ("SAME", "VALID")
         require(ok, "to_nir", f"{name}.padding", padding, '"SAME", "VALID" or numbers')
@@ -274,7 +272,9 @@ def _pool(writer: _Writer, name: str, pool: functools.partial) -> None:
     pads = _padding(name, options.pop("padding", "VALID"), size, window, stride)
     whole = options.pop("count_include_pad", True) or not any(pads)
     require(whole, "to_nir", f"{name}.count_include_pad", False, "True")
-    out = tuple((n + 2 * p - k) // s + 1 for n, p, k, s in zip(size, pads, window, stride))
+    out = tuple(
+        (n + 2 * p - k) // s + 1 for n, p, k, s in zip(size, pads, window, stride, strict=True)
+    )
     node = writer.nir.AvgPool2d(*map(np.array, (window, stride, pads)))
     node.input_type = {"input": np.array(writer.nir_shape)}
     writer.shape = (*out, writer.shape[-1])
@@ -285,10 +285,10 @@ def _pool(writer: _Writer, name: str, pool: functools.partial) -> None:
 def _function(writer: _Writer, name: str, function: Callable[..., Any]) -> None:
     """Take a function for a flatten if it gives the entries of an array in their order."""
     count = math.prod(writer.shape)
-    asked = jnp.arange(count, dtype=jnp.float32).reshape(1, 1, *writer.shape)
+    asked = np.arange(count, dtype=np.float32) - count / 2 + 0.25  # of both signs, none whole
     try:
-        got = np.asarray(function(asked))
-        flat = got.shape == (1, 1, count) and (got.ravel() == np.arange(count)).all()
+        got = np.asarray(function(jnp.asarray(asked.reshape(1, 1, *writer.shape))))
+        flat = got.shape == (1, 1, count) and (got.ravel() == asked).all()
     except Exception:  # whatever a function does that is no flatten
         flat = False
     if not flat:
@@ -346,12 +346,13 @@ def _recurrent(writer: _Writer, name: str, layer: nn.RNN, params: Mapping[str, A
     weight = _kernel(writer, kernel["kernel"])
     weight = weight if writer.order is None else np.ascontiguousarray(weight[writer.order])
     constants = _constants(f"{name}.cell", cell.cell, params.get("cell", {}))
-    inner = _neuron_node(writer, constants)
-    shape = np.array(writer.nir_shape)
-    nodes = {"input": nir.Input(shape), "lif": inner, "w_rec": nir.Linear(weight)}
-    nodes["output"] = nir.Output(shape)
-    edges = [("input", "lif"), ("lif", "w_rec"), ("w_rec", "lif"), ("lif", "output")]
-    writer.add(name, nir.NIRGraph(nodes, edges, type_check=False))
+    nodes, back = _neuron_nodes(writer, name, constants)
+    nodes = {f"lif_{key}" if key else "lif": node for key, node in nodes.items()}
+    chain = [key for key in nodes if key != "lif_reset"]
+    nodes["w_rec"] = nir.Linear(weight)
+    edges = [(f"lif_{a}", f"lif_{b}") for a, b in back]
+    edges += [(chain[-1], "w_rec"), ("w_rec", chain[0])]
+    writer.add(name, _subgraph(writer, nodes, chain, edges))
 
 
 def _constants(name: str, cell: Any, params: Mapping[str, Any]) -> _Neuron:
@@ -385,11 +386,30 @@ def _constants(name: str, cell: Any, params: Mapping[str, Any]) -> _Neuron:
 
 
 def _neuron(writer: _Writer, name: str, neuron: _Neuron) -> None:
-    writer.add(name, _neuron_node(writer, neuron, name))
+    nodes, back = _neuron_nodes(writer, name, neuron)
+    if back:
+        chain = [key for key in nodes if key != "reset"]
+        writer.add(name, _subgraph(writer, nodes, chain, back))
+    else:
+        for key, node in nodes.items():
+            writer.add(f"{name}_{key}" if key else name, node)
 
 
-def _neuron_node(writer: _Writer, neuron: _Neuron, name: str = "cell") -> Any:
-    """Make the node of a neuron, or the graph of the nodes that it takes."""
+def _subgraph(
+    writer: _Writer, nodes: dict[str, Any], chain: list[str], more: list[tuple[str, str]]
+) -> Any:
+    """Make a graph of a chain of nodes from its input to its output, and more edges."""
+    nir, shape = writer.nir, np.array(writer.nir_shape)
+    chain = ["input", *chain, "output"]
+    nodes = {"input": nir.Input(shape), **nodes, "output": nir.Output(shape)}
+    edges = [*itertools.pairwise(chain), *more]
+    return nir.NIRGraph(nodes, edges, type_check=False)
+
+
+def _neuron_nodes(
+    writer: _Writer, name: str, neuron: _Neuron
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Make the chain of nodes of a neuron, and after it the reset with its edges, if any."""
     nir, dt, unit = writer.nir, writer.dt, writer.per_unit
     decay, gain = unit(neuron.decay), unit(neuron.gain)
     integrates = bool((decay == 1).all())
@@ -407,37 +427,32 @@ def _neuron_node(writer: _Writer, neuron: _Neuron, name: str = "cell") -> Any:
         require(ok, "to_nir", f"{name}.decay", neuron.decay, "both its decays below 1")
         tau_syn = dt / (1 - kept)
         synapse = {"tau_syn": tau_syn, "w_in": tau_syn / dt}
+    cuba = {"tau_mem" if k == "tau" else k: v for k, v in membrane.items()}
     plain = nir.I(**membrane) if integrates else nir.LI(**membrane)
     if neuron.threshold is None:
-        return plain
+        return {"": plain}, []
     theta = unit(neuron.threshold)
     if neuron.reset is spiking.reset_to_zero:
         firing = {"v_threshold": theta, "v_reset": np.zeros_like(theta)}
-        if integrates:
-            return nir.IF(**membrane, **firing)
-        if not synapse:
-            return nir.LIF(**membrane, **firing)
-        membrane["tau_mem"] = membrane.pop("tau")
-        return nir.CubaLIF(**membrane, **synapse, **firing)
-    if neuron.reset not in (spiking.no_reset, spiking.reset_by_subtraction):
+        if synapse:
+            return {"": nir.CubaLIF(**cuba, **synapse, **firing)}, []
+        return {"": (nir.IF if integrates else nir.LIF)(**membrane, **firing)}, []
+    threshold = nir.Threshold(theta)
+    if neuron.reset is spiking.no_reset:
+        plain = nir.CubaLI(**cuba, **synapse) if synapse else plain
+        return {"membrane": plain, "threshold": threshold}, []
+    if neuron.reset is not spiking.reset_by_subtraction:
         raise ValueError(
             f"to_nir: `{name}.reset` is {neuron.reset!r}; it needs reset_to_zero, "
             "reset_by_subtraction or no_reset."
         )
-    shape = np.array(writer.nir_shape)
-    nodes, chain = {"input": nir.Input(shape)}, ["input"]
+    nodes = {}
     if synapse:
         tau_syn, w_in = synapse["tau_syn"], synapse["w_in"]
         nodes["synapse"] = nir.LI(tau=tau_syn, r=w_in, v_leak=np.zeros_like(w_in))
-        chain.append("synapse")
-    nodes |= {"membrane": plain, "threshold": nir.Threshold(theta), "output": nir.Output(shape)}
-    chain += ["membrane", "threshold", "output"]
-    edges = list(zip(chain[:-1], chain[1:], strict=True))
-    if neuron.reset is spiking.reset_by_subtraction:
-        # λ(u - θs) + i = λu + (i - λθs): what comes back has been multiplied by no gain yet.
-        nodes["reset"] = nir.Scale(-decay * theta / gain)
-        edges += [("threshold", "reset"), ("reset", "membrane")]
-    return nir.NIRGraph(nodes, edges, type_check=False)
+    # λ(u - θs) + i = λu + (i - λθs), the bracket being what the membrane's gain multiplies.
+    nodes |= {"membrane": plain, "threshold": threshold, "reset": nir.Scale(-decay * theta / gain)}
+    return nodes, [("threshold", "reset"), ("reset", "membrane")]
 
 
 def _tuple(value: Any, count: int) -> tuple[int, ...]:

@@ -17,8 +17,10 @@ from jaxtyping import Array, Float
 from jaxnn._check import require, require_array, require_positive
 from jaxnn._numeric import accumulation_dtype
 from jaxnn.layers.spiking import fast_sigmoid
+from jaxnn.layers.spiking._reset import Reset
+from jaxnn.layers.spiking._surrogate import SpikeFunction
 from jaxnn.models.nir._graph import Part, open_subgraphs, parts, reached
-from jaxnn.models.nir._nodes import Node, discretise, weights_of
+from jaxnn.models.nir._nodes import Node, Options, discretise, weights_of
 from jaxnn.models.nir._package import package, read
 
 
@@ -93,8 +95,9 @@ def from_nir(
     graph: Any,
     *,
     dt: float = 1e-4,
-    reset: Any = None,
-    surrogate: Any = fast_sigmoid,
+    reset: Reset | None = None,
+    surrogate: SpikeFunction = fast_sigmoid,
+    unit_gain: bool = False,
 ) -> tuple[NIRNetwork, dict[str, Any]]:
     """Make a network of a NIR graph, in discrete time by the table of :mod:`jaxnn.models.nir`.
 
@@ -106,6 +109,8 @@ def from_nir(
         ``spiking.reset_by_subtraction`` for the graph of an snnTorch network with that
         ``reset_mechanism``, which its exporter leaves out.
       surrogate: spike function; its derivative is used in training.
+      unit_gain: add inputs to neurons as they are, whatever ``r`` and ``w_in`` say; spyx's
+        graphs need it, in which ``r`` is the decay.
 
     Returns:
       The network, a module from ``(*batch, time, *shape)`` to the outputs of all steps, and its
@@ -118,9 +123,10 @@ def from_nir(
       ValueError: a file is damaged; a node is of a type that is not in the table, has no input
         or a time constant below ``dt``; or a cycle has no neuron and no delay.
 
-    Differs: snnTorch 1.0 reads graphs of LIF and CubaLIF as neurons that reset to zero, and an
-    IF as a leaky one. spyx 1.0 ignores ``r``, ``w_in`` and ``v_reset``: its neurons take inputs
-    as they are, fire on the potential of the step before, and subtract the threshold.
+    Differs: snnTorch 1.0 reads LIF and CubaLIF as neurons that reset to zero, and an IF as a
+    leaky neuron. spyx 1.0 ignores ``r``, ``w_in`` and ``v_reset``: its LIF and CuBaLIF take inputs
+    as they are, subtract the threshold, and fire a step later; its recurrent layers it writes
+    with the inputs led through the recurrent weights, which is another network.
 
     Example:
       >>> network, variables = from_nir("network.nir")  # doctest: +SKIP
@@ -140,8 +146,9 @@ def from_nir(
     for kind, found in (("Input", graph.inputs), ("Output", graph.outputs)):
         require(len(found) == 1, where, "graph", list(found), f"one node of type {kind}")
         ends.append(next(iter(found)))
+    options = Options(dt, surrogate, reset, unit_gain)
     known = {
-        name: discretise(name, node, dt, surrogate, reset)
+        name: discretise(name, node, options)
         for name, node in sorted(nodes.items(), key=lambda item: item[0] != ends[0])
     }
     sources = {name: tuple(a for a, b in edges if b == name) for name in known}
@@ -202,7 +209,8 @@ def _run_node(plan: Plan, part: Part, weights: Any, values: dict[str, jax.Array]
     elif node.sequence:
         values[name] = node.sequence(x)
     else:
-        assert node.init and node.step
+        assert node.init
+        assert node.step
         state = node.init(x.shape[1:], accumulation_dtype(x.dtype))
         values[name] = jax.lax.scan(node.step, state, x)[1]
 
@@ -299,5 +307,7 @@ def _apply(plan: Plan, name: str, weights: Any, x: jax.Array) -> jax.Array:
 def _total(terms: list[jax.Array], name: str) -> jax.Array:
     shapes = {term.shape[1:] for term in terms}
     if len({term.shape for term in terms}) > 1:
-        raise ValueError(f"NIRNetwork: node {name!r} cannot add up data of shapes {sorted(shapes)}.")
+        raise ValueError(
+            f"NIRNetwork: node {name!r} cannot add up data of shapes {sorted(shapes)}."
+        )
     return functools.reduce(jnp.add, terms)

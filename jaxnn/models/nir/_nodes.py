@@ -23,6 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn._numeric import accumulation_dtype
+from jaxnn.layers.spiking._reset import Reset
+from jaxnn.layers.spiking._surrogate import SpikeFunction
 
 SUPPORTED = (
     "Affine",
@@ -81,7 +83,16 @@ def weights_of(node: Any) -> dict[str, np.ndarray]:
     return {k: np.asarray(v, np.float32) for k, v in values.items() if v is not None}
 
 
-def discretise(name: str, node: Any, dt: float, surrogate: Any, reset: Any) -> Node:
+class Options(NamedTuple):
+    """How neurons are read; see :func:`from_nir`."""
+
+    dt: float
+    surrogate: SpikeFunction
+    reset: Reset | None
+    unit_gain: bool
+
+
+def discretise(name: str, node: Any, options: Options) -> Node:
     """Make the function of a node, or say what is wrong with it."""
     kind = type(node).__name__
     if kind not in SUPPORTED:
@@ -95,7 +106,8 @@ def discretise(name: str, node: Any, dt: float, surrogate: Any, reset: Any) -> N
     if kind == "Scale":
         return Node(apply=lambda weights, x: x * _like(weights["scale"], x, name, "scale"))
     if kind == "Threshold":
-        return Node(apply=lambda weights, x: surrogate(x - _like(node.threshold, x, name)))
+        fire = options.surrogate
+        return Node(apply=lambda weights, x: fire(x - _like(node.threshold, x, name)))
     if kind == "Flatten":
         return Node(apply=lambda weights, x: _flatten(x, int(node.start_dim), int(node.end_dim)))
     if kind in ("Conv1d", "Conv2d"):
@@ -103,12 +115,13 @@ def discretise(name: str, node: Any, dt: float, surrogate: Any, reset: Any) -> N
     if kind in ("SumPool2d", "AvgPool2d"):
         return Node(apply=_pool(node, mean=kind == "AvgPool2d"))
     if kind == "Delay":
-        return _delay(name, node, dt)
-    return _neuron(name, node, dt, surrogate, reset)
+        return _delay(name, node, options.dt)
+    return _neuron(name, node, options)
 
 
-def _neuron(name: str, node: Any, dt: float, surrogate: Any, reset: Any) -> Node:
+def _neuron(name: str, node: Any, options: Options) -> Node:
     kind = type(node).__name__
+    dt, surrogate, reset, unit_gain = options
     fires, cuba = kind in FIRING, kind.startswith("Cuba")
     tau = getattr(node, "tau_mem" if cuba else "tau", None)
     if tau is None:  # I and IF forget nothing
@@ -116,9 +129,12 @@ def _neuron(name: str, node: Any, dt: float, surrogate: Any, reset: Any) -> Node
     else:
         rate = _rate(name, "tau_mem" if cuba else "tau", tau, dt)
         decay, gain, offset = 1 - rate, _wide(node.r) * rate, rate * _wide(node.v_leak)
+    current_decay = current_gain = np.float64(1)
     if cuba:
         rate = _rate(name, "tau_syn", node.tau_syn, dt)
         current_decay, current_gain = 1 - rate, _wide(node.w_in) * rate
+    if unit_gain:
+        gain = current_gain = np.float64(1)
 
     def step(state, x):
         *current, v = state
