@@ -31,7 +31,7 @@ class DemoOptions:
     """Seed of everything random."""
     output: Path = Path("runs/demo")
     """Folder of the runs, the report and the summary; an older one is set aside, not lost."""
-    models: tuple[str, ...] = tuple(READERS)
+    models: tuple[str, ...] = tuple(name for name in READERS if MODELS[name].demo)
     """Which models to train."""
     json: bool = False
     """Print the summary as JSON instead of a table."""

@@ -49,12 +49,14 @@ class Model:
       config: the dataclass of its options.
       recipe: how it is trained unless told otherwise.
       text: whether it reads windows of a text, as long as its option ``context``, and writes.
+      demo: whether ``jaxnn demo`` trains it unless told otherwise.
     """
 
     title: str
     config: type
     recipe: Training
     text: bool = False
+    demo: bool = True
 
 
 MODELS = {
@@ -74,6 +76,18 @@ MODELS = {
         Training(steps=800, learning_rate=5e-3, weight_decay=1e-3),
     ),
     "kan": Model("KAN", models.KANConfig, Training(steps=800, learning_rate=3e-3)),
+    "spiking-conv": Model(
+        "Spiking convolutional network",
+        models.SpikingConvNetConfig,
+        Training(steps=400, batch_size=64, learning_rate=5e-3),
+        demo=False,
+    ),
+    "spiking-transformer": Model(
+        "Spiking transformer",
+        models.SpikingTransformerConfig,
+        Training(steps=300, batch_size=64, learning_rate=5e-3, warmup=0.1),
+        demo=False,
+    ),
     "gpt": Model(
         "GPT",
         models.GPTConfig,

@@ -112,7 +112,7 @@ class Result:
 def parse_train(argv: Sequence[str]) -> tuple[str, TrainOptions]:
     """Parse ``MODEL DATA [options]``; each model has its own options and recipe."""
     if not argv or argv[0] in ("-h", "--help"):
-        names = "\n".join(f"  {name:<9}{model.title}" for name, model in MODELS.items())
+        names = "\n".join(f"  {name:<21}{model.title}" for name, model in MODELS.items())
         print(
             "usage: jaxnn train MODEL DATA [options]\n\nTrain a network, saving checkpoints, "
             f"metrics and options in runs/NAME.\n\nmodels:\n{names}\n\n"
