@@ -26,6 +26,9 @@ run: "A Modern Self-Referential Weight Matrix That Learns to Modify Itself" (202
 "Combining Recurrent, Convolutional, and Continuous-time Models with Linear State-Space Layers"
 (2021).
 
+``S4D`` (``s4d``) has diagonal systems, likewise a convolution and a recurrence: "On the
+Parameterization and Initialization of Diagonal State Space Models" (2022).
+
 ``RWKVTimeMix`` (``wkv``) and ``RWKVChannelMix`` run one or more perspectives on time beside each
 other: "Enhancing Transformer RNNs with Multiple Temporal Perspectives" (2024).
 
@@ -63,6 +66,10 @@ from jaxnn.layers.recurrent._rwkv import TimeMixState as TimeMixState
 from jaxnn.layers.recurrent._rwkv import WKVState as WKVState
 from jaxnn.layers.recurrent._rwkv import mix_perspectives as mix_perspectives
 from jaxnn.layers.recurrent._rwkv import wkv as wkv
+from jaxnn.layers.recurrent._s4d import S4D as S4D
+from jaxnn.layers.recurrent._s4d import s4d as s4d
+from jaxnn.layers.recurrent._s4d import s4d_discretize as s4d_discretize
+from jaxnn.layers.recurrent._s4d import s4d_transition as s4d_transition
 from jaxnn.layers.recurrent._selective import SelectiveSSM as SelectiveSSM
 from jaxnn.layers.recurrent._selective import SelectiveState as SelectiveState
 from jaxnn.layers.recurrent._selective import selective_state_space as selective_state_space
@@ -80,6 +87,7 @@ __all__ = [
     "HGRN",
     "LRU",
     "LSSL",
+    "S4D",
     "DeltaNet",
     "DynamicalSystem",
     "LowRankGRUCell",
@@ -108,8 +116,11 @@ __all__ = [
     "low_rank_lstm_step",
     "low_rank_products",
     "mix_perspectives",
-    "run_stretches",
     "real_gated_system",
+    "run_stretches",
+    "s4d",
+    "s4d_discretize",
+    "s4d_transition",
     "selective_state_space",
     "selective_system",
     "self_referential",
