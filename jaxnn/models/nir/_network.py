@@ -124,7 +124,8 @@ def from_nir(
         or a time constant below ``dt``; or a cycle has no neuron and no delay.
 
     Differs: snnTorch 1.0 reads LIF and CubaLIF as neurons that reset to zero, and an IF as a
-    leaky neuron. spyx 1.0 ignores ``r``, ``w_in`` and ``v_reset``: its LIF and CuBaLIF take inputs
+    leaky neuron; resetting by subtraction within the step, it does not fire again at once where a
+    spike leaves the potential between one threshold and two. spyx 1.0 ignores ``r``, ``w_in`` and ``v_reset``: its LIF and CuBaLIF take inputs
     as they are, subtract the threshold, and fire a step later; its recurrent layers it writes
     with the inputs led through the recurrent weights, which is another network.
 
