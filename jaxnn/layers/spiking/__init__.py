@@ -13,6 +13,9 @@ For images, ``(time, *batch, height, width, channels)``: ``SpikingConv``, ``Spik
 and the parts of a ``SpikingBlock`` follow Max-Former, "Spiking Neural Networks Need High Frequency
 Information" (2025); ``spiking_self_attention`` is that of "Spikformer: When Spiking Neural Network
 Meets Transformer" (2023).
+Neurons without a reset run over all time at once: ``parallel_leaky``, and ``parallel_spiking`` by a
+learned matrix ("Parallel Spiking Neurons with High Efficiency and Ability to Learn Long-term
+Dependencies", 2023).
 """
 
 from jaxnn.layers.spiking._adaptive import AdaptiveCell as AdaptiveCell
@@ -68,6 +71,10 @@ from jaxnn.layers.spiking._mixers import DepthwiseMixer as DepthwiseMixer
 from jaxnn.layers.spiking._mixers import PoolMixer as PoolMixer
 from jaxnn.layers.spiking._mixers import SpikingBlock as SpikingBlock
 from jaxnn.layers.spiking._mixers import SpikingFeedForward as SpikingFeedForward
+from jaxnn.layers.spiking._parallel import ParallelLeaky as ParallelLeaky
+from jaxnn.layers.spiking._parallel import ParallelSpiking as ParallelSpiking
+from jaxnn.layers.spiking._parallel import parallel_leaky as parallel_leaky
+from jaxnn.layers.spiking._parallel import parallel_spiking as parallel_spiking
 from jaxnn.layers.spiking._parametric import ParametricLeakyCell as ParametricLeakyCell
 from jaxnn.layers.spiking._parametric import parametric_leaky_step as parametric_leaky_step
 from jaxnn.layers.spiking._penalty import spike_rate_penalty as spike_rate_penalty
@@ -136,6 +143,8 @@ __all__ = [
     "LeakyIntegrator",
     "LeakyIntegratorCell",
     "LeakyState",
+    "ParallelLeaky",
+    "ParallelSpiking",
     "ParametricLeakyCell",
     "RecurrentCell",
     "RecurrentState",
@@ -155,6 +164,8 @@ __all__ = [
     "leaky_integrator_step",
     "leaky_sequence",
     "leaky_step",
+    "parallel_leaky",
+    "parallel_spiking",
     "parametric_leaky_step",
     "refractory",
     "refractory_init",
