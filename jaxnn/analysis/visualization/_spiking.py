@@ -66,6 +66,7 @@ def spike_raster(
     size = float(np.clip(900 / max(time * len(kept), 1) * 6, 1.2, 14))
     raster.scatter(steps + 1, rows, s=size, marker="s", color=INK, linewidths=0)
     raster.set_ylim(-1, len(kept))
+    raster.locator_params(axis="y", integer=True)
     raster.set_ylabel("unit" if len(kept) == units else f"unit ({len(kept)} of {units})")
     raster.tick_params(labelbottom=False, bottom=False)
     raster.spines["bottom"].set_visible(False)
