@@ -201,6 +201,22 @@ def test_what_comes_back_comes_a_step_later_or_as_late_as_its_delay(draw):
     np.testing.assert_array_equal(run(wrapped(nir.NIRGraph(nodes, edges)), x), want)
 
 
+def test_a_bias_that_comes_back_is_there_from_the_first_step(draw):
+    nodes = {
+        "in": nir.Input(np.array([3])),
+        "a": make(draw, "LI", 3),
+        "self": nir.Affine(draw.normal(0, 0.3, size=(3, 3)), draw.normal(size=3)),
+        "out": nir.Output(np.array([3])),
+    }
+    edges = [("in", "a"), ("a", "self"), ("self", "a"), ("a", "out")]
+    x = draw.normal(size=(5, 3)).astype(np.float32)
+    loop, v, want = Loop(nodes["a"]), np.zeros(3), []
+    for i in x:
+        v = loop(i + nodes["self"].weight @ v + nodes["self"].bias)
+        want.append(v)
+    np.testing.assert_allclose(run(nir.NIRGraph(nodes, edges), x), want, atol=1e-5)
+
+
 def test_a_subgraph_s_weights_are_found_and_given_back(draw):
     nodes, edges = loop_graph(draw)
     network, variables = from_nir(wrapped(nir.NIRGraph(nodes, edges)), dt=DT)
