@@ -124,16 +124,20 @@ def test_public_name_is_documented(row):
     assert doc.strip().splitlines()[0].rstrip().endswith((".", ":")), f"{row.name}: no summary line"
 
 
-# Eagerly each operation is a program of its own. Most modules hand on to a function of theirs,
-# which has its own row: they are run so by `make claims`.
-@under("jit", slow=lambda case: inspect.ismethod(case.function))
+def is_module(case):
+    """Most modules hand on to a function of theirs, which has its own row for the same laws."""
+    return inspect.ismethod(case.function)
+
+
+# Eagerly each operation is a program of its own. What is slow is run by `make claims`.
+@under("jit", slow=is_module)
 def test_jit_equals_eager(case, key):
     inputs = case.inputs(key)
     eager = case.function(*inputs)
     assert_near(jax.jit(case.function)(*inputs), eager, case.tolerance, case.name)
 
 
-@under("vmap")
+@under("vmap", slow=is_module)
 def test_vmap_equals_a_loop(case, key):
     examples = [case.inputs(k) for k in jax.random.split(key, 3)]
     compiled = jax.jit(case.function)
@@ -142,7 +146,7 @@ def test_vmap_equals_a_loop(case, key):
     assert_near(got, loop, case.tolerance, case.name)
 
 
-@under("gradients")
+@under("gradients", slow=is_module)
 def test_gradients_equal_finite_differences(case, key):
     inputs = case.inputs(key)
     with jax.enable_x64(True):
