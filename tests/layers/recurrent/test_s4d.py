@@ -107,6 +107,20 @@ def test_outputs_are_those_of_scipy(turns):
                                    atol=1e-5)  # fmt: skip
 
 
+def test_the_layer_is_its_function(key):
+    x = jnp.asarray(np.random.default_rng(2).normal(size=(16, 2)), jnp.float32)
+    variables = jax.jit(LAYER.init)(key, x)
+    got, state = jax.jit(LAYER.apply)(variables, x)
+    p = variables["params"]
+    a = jax.lax.complex(-jnp.exp(p["log_rate"]), p["frequency"])
+    c = jax.lax.complex(p["output_map"][..., 0], p["output_map"][..., 1])
+    y, last = RUN(x, *recurrent.s4d_discretize(a, jnp.exp(p["log_step"])), c, p["skip"])
+    want = jax.nn.gelu(y) @ p["outputs"]["kernel"] + p["outputs"]["bias"][None]
+    np.testing.assert_allclose(got, want, atol=1e-5)
+    np.testing.assert_allclose(state, last, atol=1e-5)
+    np.testing.assert_allclose(a[0], recurrent.s4d_transition(8), rtol=1e-6)
+
+
 def test_stretches_of_time_join_over_long_sequences(key):
     """2,048 steps: the recurrence, the convolution, and stretches from state to state."""
     x = jnp.asarray(np.random.default_rng(1).normal(size=(2048, 2)), jnp.float32)
