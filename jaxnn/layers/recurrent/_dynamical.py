@@ -145,8 +145,8 @@ def taylor_features(x: Float[Array, "*batch width"], order: int) -> Float[Array,
       ValueError: ``order`` is not a whole number above zero, or x has no axis.
 
     Example:
-      >>> taylor_features(jnp.array([2.0]), 2).round(3).tolist()
-      [1.0, 2.0, 2.8280000686645508]
+      >>> print(taylor_features(jnp.array([2.0]), 2).round(2))
+      [1.   2.   2.83]
     """
     require_array("taylor_features", x=x)
     require_count("taylor_features", order=order)

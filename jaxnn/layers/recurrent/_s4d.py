@@ -157,7 +157,7 @@ def s4d(
 
     Example:
       >>> one = jnp.ones((1, 1))
-      >>> s4d(jnp.ones((3, 1)), one / 2, one, one)[0].round(3).tolist()
+      >>> s4d(jnp.ones((3, 1)), one / 2, one, one, form="recurrence")[0].tolist()
       [[1.0], [1.5], [1.75]]
     """
     where = "s4d"
