@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jaxnn import _lazy
 
 if TYPE_CHECKING:
+    from jaxnn.train import evolution as evolution
     from jaxnn.train import local_learning as local_learning
     from jaxnn.train import losses as losses
     from jaxnn.train import optimizers as optimizers
@@ -61,6 +62,7 @@ __all__ = [
     "create_run",
     "create_state",
     "evaluate",
+    "evolution",
     "fit",
     "local_learning",
     "losses",
@@ -74,5 +76,7 @@ __all__ = [
 ]
 
 __getattr__, __dir__ = _lazy.attach(
-    __name__, submodules=("local_learning", "losses", "optimizers", "pruning"), names=_NAMES
+    __name__,
+    submodules=("evolution", "local_learning", "losses", "optimizers", "pruning"),
+    names=_NAMES,
 )
