@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jaxnn import _lazy
 
 if TYPE_CHECKING:
+    from jaxnn.train import continual as continual
     from jaxnn.train import evolution as evolution
     from jaxnn.train import local_learning as local_learning
     from jaxnn.train import losses as losses
@@ -59,6 +60,7 @@ __all__ = [
     "Run",
     "Step",
     "TrainState",
+    "continual",
     "create_run",
     "create_state",
     "evaluate",
@@ -77,6 +79,6 @@ __all__ = [
 
 __getattr__, __dir__ = _lazy.attach(
     __name__,
-    submodules=("evolution", "local_learning", "losses", "optimizers", "pruning"),
+    submodules=("continual", "evolution", "local_learning", "losses", "optimizers", "pruning"),
     names=_NAMES,
 )
