@@ -5,7 +5,8 @@ read files. ``feynman`` and ``special_function`` draw from formulas, of which ``
 ``SPECIAL_FUNCTIONS`` are the tables.
 ``two_spirals``, ``teacher_student``, ``spike_patterns`` and ``delay_coincidence`` are pure
 functions of a random key, and so is ``poisson``, an operator to learn. ``copying_memory``,
-``selective_copying`` and ``associative_recall`` are sequences to remember; ``sequential_digits``
+``selective_copying`` and ``associative_recall`` are sequences to remember; ``reber_grammar`` draws
+strings to be accepted or not, by the automaton of ``reber_accepts``. ``sequential_digits``
 and ``event_digits`` are the digits as sequences and as spikes. ``grain_loader`` feeds data that
 do not fit on the device.
 """
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from jaxnn.data._formulas import Formula as Formula
     from jaxnn.data._formulas import feynman as feynman
     from jaxnn.data._formulas import special_function as special_function
+    from jaxnn.data._grammar import REBER_SYMBOLS as REBER_SYMBOLS
+    from jaxnn.data._grammar import GrammarStrings as GrammarStrings
+    from jaxnn.data._grammar import reber_accepts as reber_accepts
+    from jaxnn.data._grammar import reber_grammar as reber_grammar
     from jaxnn.data._loader import grain_loader as grain_loader
     from jaxnn.data._operator import Fields as Fields
     from jaxnn.data._operator import poisson as poisson
@@ -54,10 +59,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FEYNMAN",
+    "REBER_SYMBOLS",
     "SPECIAL_FUNCTIONS",
     "Dataset",
     "DelayCoincidence",
     "Formula",
+    "GrammarStrings",
     "SpikePatterns",
     "Split",
     "Teacher",
@@ -76,6 +83,8 @@ __all__ = [
     "load_csv",
     "load_npz",
     "load_text",
+    "reber_accepts",
+    "reber_grammar",
     "selective_copying",
     "sequential_digits",
     "special_function",
@@ -91,6 +100,8 @@ __all__ = [
 
 _HOMES = {
     "FEYNMAN": "_formulas",
+    "GrammarStrings": "_grammar",
+    "REBER_SYMBOLS": "_grammar",
     "SPECIAL_FUNCTIONS": "_formulas",
     "Dataset": "_dataset",
     "DelayCoincidence": "_synthetic",
@@ -116,6 +127,8 @@ _HOMES = {
     "load_csv": "_files",
     "load_npz": "_files",
     "load_text": "_files",
+    "reber_accepts": "_grammar",
+    "reber_grammar": "_grammar",
     "special_function": "_formulas",
     "poisson": "_operator",
     "spike_patterns": "_synthetic",
