@@ -9,6 +9,9 @@ sequence, and gives the state to go on from.
 spaces and gated recurrences: "Understanding the differences in Foundation Models: Attention, State
 Space Models, and Recurrent Neural Networks" (2024).
 
+``GraphRNNCell`` (``graph_rnn_step``) has its units in the layers of a graph (``directed_layers``):
+"Investigating Sparsity in Recurrent Neural Networks" (2024).
+
 ``HGRN`` forgets by gates whose lower bounds (``forget_bounds``) grow with depth, over
 ``hierarchical_recurrence``: "Hierarchically Gated Recurrent Neural Network for Sequence
 Modeling" (2023).
@@ -50,6 +53,10 @@ from jaxnn.layers.recurrent._fast_weights import delta_rule as delta_rule
 from jaxnn.layers.recurrent._fast_weights import delta_rule_step as delta_rule_step
 from jaxnn.layers.recurrent._fast_weights import self_referential as self_referential
 from jaxnn.layers.recurrent._fast_weights import self_referential_step as self_referential_step
+from jaxnn.layers.recurrent._graph import DirectedLayers as DirectedLayers
+from jaxnn.layers.recurrent._graph import GraphRNNCell as GraphRNNCell
+from jaxnn.layers.recurrent._graph import directed_layers as directed_layers
+from jaxnn.layers.recurrent._graph import graph_rnn_step as graph_rnn_step
 from jaxnn.layers.recurrent._hierarchical import HGRN as HGRN
 from jaxnn.layers.recurrent._hierarchical import forget_bounds as forget_bounds
 from jaxnn.layers.recurrent._hierarchical import hierarchical_recurrence as hierarchical_recurrence
@@ -89,7 +96,9 @@ __all__ = [
     "LSSL",
     "S4D",
     "DeltaNet",
+    "DirectedLayers",
     "DynamicalSystem",
+    "GraphRNNCell",
     "LowRankGRUCell",
     "LowRankLSTMCell",
     "RWKVChannelMix",
@@ -104,10 +113,12 @@ __all__ = [
     "delta_rule",
     "delta_rule_step",
     "diagonal_state_space",
+    "directed_layers",
     "discretize",
     "dynamical_system",
     "forget_bounds",
     "gated_system",
+    "graph_rnn_step",
     "hierarchical_recurrence",
     "hippo_legs",
     "linear_recurrence",
