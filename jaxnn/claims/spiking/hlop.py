@@ -14,12 +14,12 @@ seeds: 8.3, 6.8, 9.3 and 7.1 points at seeds 0 to 3 (each the mean of six networ
 keeps of the first two tasks it pays for in part on the third, which has 24 of 64 directions left to
 learn in. Forgetting is 0.7, 1.7, 1.1 and 1.0 points, 22.2, 20.1, 23.4 and 20.2 without projection.
 
-Other settings tried, with one network: a frame of two zeros around the digits with 200 neurons, 40 and 60
-lateral ones, 20 epochs at 0.2 (plain forgets 9.6 points, with projection 0.3); and digits enlarged
-to 16 x 16 with 150 neurons, 40 and 50 lateral ones, 20 epochs (6.1 and 0.4). There the tasks hinder
-each other too little for the plain network to forget the 15 points asked. In the setting kept,
-a first try took the subspace of single spikes instead of that of rates, which are what the readout
-is given, and three passes (plain forgets 20.4, with projection 4.0).
+Other settings tried, with one network: a frame of two zeros around the digits with 200 neurons,
+40 and 60 lateral ones, 20 epochs at 0.2 (plain forgets 9.6 points, with projection 0.3); and digits
+enlarged to 16 x 16 with 150 neurons, 40 and 50 lateral ones, 20 epochs (6.1 and 0.4). There the
+tasks hinder each other too little for the plain network to forget the 15 points asked. In the
+setting kept, a first try took the subspace of single spikes in place of that of their rates, which
+are what the readout is given, and three passes (plain forgets 20.4, with projection 4.0).
 """
 
 import functools

@@ -14,8 +14,20 @@ Continual Learning of Spiking Neural Networks", 2024) or ``principal_subspace`` 
     tx = optax.chain(optax.sgd(0.1), continual.orthogonal_projection({"kernel": h[:-20]}))
     ...  # train; then, or at the same time, for each batch:
     h = continual.hebbian_subspace(h, x, rate=0.01, frozen=len(h) - 20)
+
+``fisher_diagonal`` and ``consolidation_penalty`` are elastic weight consolidation ("Overcoming
+catastrophic forgetting in neural networks", 2017): after each task,
+
+    fisher = continual.fisher_diagonal(log_probabilities, params, x)
+    anchors.append(continual.Anchor(params, fisher))
+    ...  # then minimise loss(params) + continual.consolidation_penalty(params, anchors)
+
+``train.make_gradient_step`` makes a step of the gradient of such a sum.
 """
 
+from jaxnn.train.continual._consolidation import Anchor as Anchor
+from jaxnn.train.continual._consolidation import consolidation_penalty as consolidation_penalty
+from jaxnn.train.continual._consolidation import fisher_diagonal as fisher_diagonal
 from jaxnn.train.continual._metrics import average_accuracy as average_accuracy
 from jaxnn.train.continual._metrics import backward_transfer as backward_transfer
 from jaxnn.train.continual._metrics import forgetting as forgetting
@@ -28,9 +40,12 @@ from jaxnn.train.continual._subspace import principal_subspace as principal_subs
 from jaxnn.train.continual._subspace import project_out as project_out
 
 __all__ = [
+    "Anchor",
     "OrthogonalProjectionState",
     "average_accuracy",
     "backward_transfer",
+    "consolidation_penalty",
+    "fisher_diagonal",
     "forgetting",
     "forward_transfer",
     "grow_subspace",
