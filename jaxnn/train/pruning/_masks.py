@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from jaxnn._check import require, require_array
+from jaxnn._check import require, require_array, require_key
 from jaxnn._numeric import accumulation_dtype
 
 Scope = Literal["global", "layer", "neuron"]
@@ -48,7 +48,9 @@ def magnitude_masks(
         ``"layer"``, each array; ``"neuron"``, what leads to one entry of an array's last axis.
       masks: what is pruned already, and stays so; nothing if ``None``.
       prunable: ``(path, array) -> bool``, with paths like ``"dense/kernel"``; arrays of two
-        axes or more by default. The others are kept whole.
+        axes or more by default. The others are kept whole. Of Flax's recurrent cells,
+        ``path.split("/")[-2:-1]`` is a name with ``h`` before the gate where the kernel is
+        recurrent, and with ``i`` where it is the input's.
 
     Returns:
       Booleans like ``params``. Among equal magnitudes the earlier goes first, so the count is
@@ -65,6 +67,60 @@ def magnitude_masks(
       [[False, True], [True, False]]
     """
     where = "magnitude_masks"
+    return prune_groups(where, params, masks, scope, prunable, _count(where, sparsity))
+
+
+def random_masks(
+    key: jax.Array,
+    params: PyTree,
+    sparsity: Float[Array, ""] | float,
+    *,
+    scope: Scope = "global",
+    masks: PyTree | None = None,
+    prunable: Prunable = is_matrix,
+) -> PyTree:
+    """Make masks that remove the given fraction of weights, whichever: a baseline.
+
+    Args:
+      key: random key.
+      params: a pytree of arrays, of which only the shapes matter.
+      sparsity: the fraction, of each group, that is gone afterwards, as in
+        :func:`magnitude_masks`.
+      scope: the group of which the fraction is gone; see :func:`magnitude_masks`.
+      masks: what is pruned already, and stays so; nothing if ``None``.
+      prunable: ``(path, array) -> bool``; arrays of two axes or more by default.
+
+    Returns:
+      Booleans like ``params``; as many False as :func:`magnitude_masks` gives.
+
+    Raises:
+      TypeError: ``key`` is no random key, or a leaf is not an array of floating-point numbers.
+      ValueError: see :func:`magnitude_masks`.
+
+    Example:
+      >>> masks = random_masks(jax.random.key(0), {"kernel": jnp.ones((4, 5))}, 0.8)
+      >>> masks["kernel"].sum().item()
+      4
+    """
+    where = "random_masks"
+    require_key(where, key)
+    leaves, structure = jax.tree.flatten(params)
+    sizes = [jnp.size(leaf) for leaf in leaves]
+    ends = [sum(sizes[: i + 1]) for i in range(len(sizes) - 1)]
+    lots = jnp.split(jax.random.uniform(key, (sum(sizes),), jnp.float32), ends)
+    # Leaves that are no floating-point arrays are left as they are, to be complained of.
+    scores = [
+        lot.reshape(leaf.shape) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating) else leaf
+        for lot, leaf in zip(lots, leaves, strict=True)
+    ]
+    tree = jax.tree.unflatten(structure, scores)
+    return prune_groups(where, tree, masks, scope, prunable, _count(where, sparsity))
+
+
+def _count(
+    where: str, sparsity: Float[Array, ""] | float
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """Check the fraction; give the count for :func:`prune_groups`."""
     if isinstance(sparsity, float | int):
         require(0 <= sparsity < 1, where, "sparsity", sparsity, "a fraction in [0, 1)")
 
@@ -72,7 +128,7 @@ def magnitude_masks(
         gone = jnp.rint(jnp.asarray(sparsity, jnp.float32) * weights.size)
         return gone.astype(jnp.int32)
 
-    return prune_groups(where, params, masks, scope, prunable, count)
+    return count
 
 
 def apply_masks(params: PyTree, masks: PyTree) -> PyTree:

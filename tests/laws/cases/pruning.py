@@ -63,6 +63,28 @@ CASES = [
         exempt={"gradients": BOOLEANS, "extremes": BOOLEANS},
     ),
     Case(
+        name=f"{HOME}.random_masks",
+        function=lambda key, p: pruning.random_masks(key, p, 0.3),
+        inputs=lambda key: (key, params(key)),
+        key=0,
+        parity=f"{TESTS}/test_masks.py",
+        rejects=(
+            Reject(
+                call=lambda: pruning.random_masks(jax.random.key(0), PARAMS, 1.0),
+                error=ValueError,
+                match=r"random_masks: `sparsity` is 1\.0; it needs a fraction in \[0, 1\)",
+            ),
+            Reject(
+                call=lambda: pruning.random_masks(
+                    jax.random.key(0), {"kernel": jnp.ones((2, 2), int)}, 0.5
+                ),
+                error=TypeError,
+                match=r"random_masks: `params\['kernel'\]` .*floating-point",
+            ),
+        ),
+        exempt={"gradients": BOOLEANS, "extremes": BOOLEANS},
+    ),
+    Case(
         name=f"{HOME}.apply_masks",
         function=lambda p, like: pruning.apply_masks(p, masked(like)),
         inputs=lambda key: tuple(params(k) for k in jax.random.split(key)),
