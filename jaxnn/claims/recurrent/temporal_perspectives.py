@@ -4,8 +4,8 @@ The effect, small: one block of width 128 reads bytes of the standard library's 
 of 64, 200 steps of Adam at 3e-3 falling along a cosine). Then all is frozen but the token
 shifts: of the one stream, or of four (three of them drawn 0.1 about the first) with the kernel
 that weighs them, which starts at zero. Both are tuned on the same rows for 150 steps at 1e-2,
-and read held-out text. The gain is real and small: 0.005, 0.008 and 0.009 bits a byte (seeds 0 to 2). A
-first setting, 300 steps and 100 of tuning, gave 0.0023 on average at seed 0, one of three
+and read held-out text. The gain is real and small: 0.005, 0.008 and 0.009 bits a byte (seeds 0 to
+2). A first setting, 300 steps and 100 of tuning, gave 0.0023 on average at seed 0, one of three
 networks none.
 """
 
