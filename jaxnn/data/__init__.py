@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from jaxnn.data._synthetic import two_spirals as two_spirals
 
 __all__ = [
+    "Fields",
     "FEYNMAN",
     "REBER_SYMBOLS",
     "SPECIAL_FUNCTIONS",
@@ -83,6 +84,7 @@ __all__ = [
     "load_csv",
     "load_npz",
     "load_text",
+    "poisson",
     "reber_accepts",
     "reber_grammar",
     "selective_copying",

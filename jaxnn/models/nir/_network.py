@@ -125,9 +125,10 @@ def from_nir(
 
     Differs: snnTorch 1.0 reads LIF and CubaLIF as neurons that reset to zero, and an IF as a
     leaky neuron; resetting by subtraction within the step, it does not fire again at once where a
-    spike leaves the potential between one threshold and two. spyx 1.0 ignores ``r``, ``w_in`` and ``v_reset``: its LIF and CuBaLIF take inputs
-    as they are, subtract the threshold, and fire a step later; its recurrent layers it writes
-    with the inputs led through the recurrent weights, which is another network.
+    spike leaves the potential between one threshold and two. spyx 1.0 ignores ``r``, ``w_in``
+    and ``v_reset``: its LIF and CuBaLIF take inputs as they are, subtract the threshold, and fire
+    a step later; its recurrent layers it writes with the inputs led through the recurrent
+    weights, which is another network.
 
     Example:
       >>> network, variables = from_nir("network.nir")  # doctest: +SKIP
