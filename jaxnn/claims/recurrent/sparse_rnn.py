@@ -15,9 +15,9 @@ strings in batches of 64 and half the rate in retraining, 4.4 points with one se
 points short after the epoch.
 
 Accuracy does not go with the number of edges: rank correlations of 0.08, 0.31 and 0.13 in size
-with seeds 0 to 2 (-0.28 with seed 0 in an earlier draw of the strings). With 24 nodes, strings of up to 16 symbols and 256 steps it was 0.25 with one
-seed; with a rate of 0.003 in place of 0.01 it was 0.00. Graphs of as many edges differ by up to
-20 points.
+with seeds 0 to 2 (-0.28 with seed 0 in an earlier draw of the strings). With 24 nodes, strings of
+up to 16 symbols and 256 steps it was 0.25 with one seed; with a rate of 0.003 in place of 0.01 it
+was 0.00. Graphs of as many edges differ by up to 20 points.
 """
 
 import functools
