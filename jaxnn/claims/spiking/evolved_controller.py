@@ -98,7 +98,9 @@ def rest(shape: tuple[int, ...]) -> State:
 
 def step(network: Network, state: State, error: jax.Array) -> tuple[State, jax.Array]:
     """Give the next command for an error, both ``(*batch)``."""
-    drive = GAIN * error[..., None] * network.weight + network.bias
+    ones = (1,) * error.ndim
+    weight, bias = (p.reshape(*ones, NEURONS) for p in (network.weight, network.bias))
+    drive = GAIN * error[..., None] * weight + bias
     neurons, spikes = spiking.synaptic_step(
         state.neurons,
         drive,

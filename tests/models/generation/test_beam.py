@@ -49,6 +49,7 @@ def test_enough_beams_are_exhaustive():
                 assert length == len(tokens)
 
 
+@pytest.mark.slow
 def test_few_beams_equal_a_search_without_a_cache():
     """The rows of the cache must follow their beams, wherever their axis is."""
     model, variables = network(scan=True, depth=2)

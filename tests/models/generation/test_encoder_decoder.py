@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxnn.models import EncoderDecoder
 from jaxnn.models.generation import beam_search, generate
@@ -31,6 +32,7 @@ def written_anew(model, variables):
     return targets[:, 1:]
 
 
+@pytest.mark.slow
 def test_the_context_is_read_once_and_its_padding_never():
     model, variables = network()
     want = written_anew(model, variables)
