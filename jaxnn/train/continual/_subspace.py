@@ -90,7 +90,7 @@ def hebbian_subspace(
       subspace: H.
       x: inputs or traces; all axes but the last are averaged over.
       rate: η. Lengths settle without overshoot when it is at most half of one over the largest
-        eigenvalue of ⟨x xᵀ⟩, so half of one over ⟨|x|²⟩ is always safe.
+        eigenvalue of ⟨x xᵀ⟩, so half of one over ⟨xᵀ x⟩ is always safe.
       frozen: the first so many rows stay as they are, while their feedback goes on.
 
     Returns:
