@@ -30,8 +30,8 @@ c    ``params.readout_bias``, ``(outputs,)``
 L    learning signal, ∂ℓ/∂y B with B the transpose of U, or ``feedback``
 ===  ======================================================================
 
-Source: "A Solution to the Learning Dilemma for Recurrent Networks of Spiking Neurons" (2020),
-equations 1 to 5 and 28; ``feedback`` is its random e-prop.
+Source: "A Solution to the Learning Dilemma for Recurrent Networks of Spiking Neurons" (2020);
+the readout's transpose is its symmetric e-prop, another ``feedback`` its random one.
 """
 
 from collections.abc import Callable
