@@ -41,6 +41,15 @@ def require_array(where: str, *, floating: bool = True, **arrays: object) -> Non
             )
 
 
+def require_inexact(where: str, **arrays: jax.Array | np.ndarray) -> None:
+    """Raise ``TypeError`` unless every named argument is an array, real or complex, no integers."""
+    require_array(where, floating=False, **arrays)
+    for argument, value in arrays.items():
+        if not jnp.issubdtype(value.dtype, jnp.inexact):
+            needs = "it needs floating-point or complex numbers."
+            raise TypeError(f"{where}: `{argument}` has dtype {value.dtype}; {needs}")
+
+
 def require_rank(where: str, argument: str, value: jax.Array, least: int, shape: str) -> None:
     """Raise ``ValueError`` unless ``value`` has at least ``least`` axes, shown as ``shape``."""
     require(value.ndim >= least, where, argument, value, f"shape {shape}")

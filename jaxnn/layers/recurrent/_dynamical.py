@@ -96,8 +96,7 @@ def dynamical_system(
     require_rank(where, "u", u, 2, "(*batch, time, channels)")
     for name, array in system._asdict().items():
         require_array(where, floating=True, **{f"system.{name}": array})
-    states = max(array.shape[-1] for array in system)
-    full = (*u.shape, states)
+    full = (*u.shape, max(array.shape[-1] for array in system))
     for name, array in system._asdict().items():
         ok = array.ndim == len(full) and all(
             have in (1, want) if axis >= u.ndim - 1 else have == want
@@ -105,6 +104,20 @@ def dynamical_system(
         )
         needs = f"shape {full}, with 1 for the last two sizes where all are alike"
         require(ok, where, f"system.{name}", array, needs)
+    return run_system(where, u, system, skip, state, method)
+
+
+def run_system(
+    where: str,
+    u: jax.Array,
+    system: DynamicalSystem,
+    skip: jax.Array | None,
+    state: jax.Array | None,
+    method: Method | None,
+) -> tuple[jax.Array, jax.Array]:
+    """Run a system whose shapes fit those of ``u``; ``where`` is what errors name."""
+    full = (*u.shape, max(array.shape[-1] for array in system))
+    states = full[-1]
     wide = accumulation_dtype(u.dtype)
     us = u.astype(wide)
     decay, entry, reading = (jnp.broadcast_to(array.astype(wide), full) for array in system)

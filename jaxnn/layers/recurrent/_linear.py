@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Inexact
 
-from jaxnn._check import require, require_array, require_rank
+from jaxnn._check import require, require_inexact, require_rank
 from jaxnn._numeric import accumulation_dtype
 
 Method = Literal["scan", "associative"]
@@ -69,11 +69,7 @@ def linear_recurrence(
     arrays = {"decay": decay, "inputs": inputs}
     if initial is not None:
         arrays["initial"] = initial
-    for name, x in arrays.items():
-        require_array(where, floating=False, **{name: x})
-        if not jnp.issubdtype(x.dtype, jnp.inexact):
-            needs = "it needs floating-point or complex numbers."
-            raise TypeError(f"{where}: `{name}` has dtype {x.dtype}; {needs}")
+    require_inexact(where, **arrays)
     require_rank(where, "inputs", inputs, 2, "(*batch, time, units)")
     units = inputs.shape[-1:]
     needs = f"shape {inputs.shape}, as `inputs`, or {units}"

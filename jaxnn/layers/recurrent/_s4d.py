@@ -29,7 +29,7 @@ from flax.linen.dtypes import promote_dtype
 from flax.typing import Dtype, Initializer
 from jaxtyping import Array, Float, Inexact
 
-from jaxnn._check import require, require_array, require_count, require_rank
+from jaxnn._check import require, require_array, require_count, require_inexact, require_rank
 from jaxnn._numeric import accumulation_dtype
 from jaxnn.layers.recurrent._linear import linear_recurrence
 from jaxnn.layers.recurrent._state_space import Discretization
@@ -106,7 +106,7 @@ def s4d_discretize(
       ([[0.0]], [[1.0]])
     """
     where = "s4d_discretize"
-    _require_inexact(where, transition=transition)
+    require_inexact(where, transition=transition)
     require_array(where, step=step)
     require(transition.ndim == 2, where, "transition", transition, "shape (channels, states)")
     shape = transition.shape[:1]
@@ -163,7 +163,7 @@ def s4d(
     where = "s4d"
     require_array(where, x=x)
     require_rank(where, "x", x, 2, "(*batch, time, channels)")
-    _require_inexact(where, transition=transition, input_map=input_map, output_map=output_map)
+    require_inexact(where, transition=transition, input_map=input_map, output_map=output_map)
     needs = f"shape ({x.shape[-1]}, states), a row for each channel of `x`"
     ok = transition.ndim == 2 and transition.shape[0] == x.shape[-1]
     require(ok, where, "transition", transition, needs)
@@ -179,7 +179,7 @@ def s4d(
     wide = accumulation_dtype(x.dtype)
     xs = x.astype(wide)
     if state is not None:
-        _require_inexact(where, state=state)
+        require_inexact(where, state=state)
         shape = (*x.shape[:-2], *a.shape)
         require(state.shape == shape, where, "state", state, f"shape {shape}")
     if state is None and form != "recurrence":
@@ -231,14 +231,6 @@ def _wide(*arrays):
     if any(jnp.iscomplexobj(array) for array in arrays):
         return jnp.dtype(jnp.complex128 if wide.itemsize > 4 else jnp.complex64)
     return wide
-
-
-def _require_inexact(where, **arrays):
-    for name, array in arrays.items():
-        require_array(where, floating=False, **{name: array})
-        if not jnp.issubdtype(array.dtype, jnp.inexact):
-            needs = "it needs floating-point or complex numbers."
-            raise TypeError(f"{where}: `{name}` has dtype {array.dtype}; {needs}")
 
 
 class S4D(nn.Module):

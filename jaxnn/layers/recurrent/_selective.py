@@ -30,7 +30,8 @@ from jaxtyping import Array, Float
 
 from jaxnn._check import require, require_array, require_count, require_rank
 from jaxnn._numeric import accumulation_dtype
-from jaxnn.layers.recurrent._linear import Method, linear_recurrence
+from jaxnn.layers.recurrent._dynamical import run_system, selective_system
+from jaxnn.layers.recurrent._linear import Method
 
 
 class SelectiveState(NamedTuple):
@@ -86,33 +87,14 @@ def selective_state_space(
     where = "selective_state_space"
     require_array(where, x=x, step=step, rate=rate, input_map=input_map, output_map=output_map)
     require_rank(where, "x", x, 2, "(*batch, time, channels)")
-    *batch, time, channels = x.shape
     require(step.shape == x.shape, where, "step", step, f"shape {x.shape}, as `x`")
-    needs = f"shape {(channels, 'states')}"
-    require(rate.ndim == 2 and rate.shape[0] == channels, where, "rate", rate, needs)
-    states = rate.shape[1]
+    needs = f"shape {(x.shape[-1], 'states')}"
+    require(rate.ndim == 2 and rate.shape[0] == x.shape[-1], where, "rate", rate, needs)
     for name, rows in (("input_map", input_map), ("output_map", output_map)):
-        shape = (*batch, time, states)
+        shape = (*x.shape[:-1], rate.shape[1])
         require(rows.shape == shape, where, name, rows, f"shape {shape}")
-    wide = accumulation_dtype(x.dtype)
-    xs, delta, a, b, c = (each.astype(wide) for each in (x, step, rate, input_map, output_map))
-    full = (*batch, time, channels, states)
-    decay = jnp.exp(delta[..., None] * jnp.broadcast_to(a, full))
-    drive = (delta * xs)[..., None] * b[..., None, :]
-    flat = (*batch, time, channels * states)
-    if state is not None:
-        require_array(where, state=state)
-        shape = (*batch, channels, states)
-        require(state.shape == shape, where, "state", state, f"shape {shape}")
-        state = state.astype(wide).reshape(*batch, channels * states)
-    h = linear_recurrence(decay.reshape(flat), drive.reshape(flat), state, method=method)
-    h = h.reshape(full)
-    y = jnp.einsum("...cn,...n->...c", h, c)
-    if skip is not None:
-        require_array(where, skip=skip)
-        require(skip.shape == (channels,), where, "skip", skip, f"shape {(channels,)}")
-        y = y + jnp.broadcast_to(skip.astype(wide), x.shape) * xs
-    return y.astype(x.dtype), h[..., -1, :, :]
+    system = selective_system(step, rate, input_map, output_map)
+    return run_system(where, x, system, skip, state, method)
 
 
 class SelectiveSSM(nn.Module):

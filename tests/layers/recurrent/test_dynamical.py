@@ -7,6 +7,7 @@ import pytest
 from scipy.special import expit
 
 from jaxnn.layers import attention, recurrent
+from tests.layers.recurrent.test_selective import loop
 
 RUN = jax.jit(recurrent.dynamical_system, static_argnames="method")
 
@@ -97,13 +98,14 @@ def test_gated_attention_is_the_matrix_lstm():
     np.testing.assert_allclose(RUN(v[7:], rest, None, state)[1], h, atol=1e-5)
 
 
-def test_selective_system_runs_as_the_selective_state_space():
+def test_selective_system_is_the_papers_loop():
     u, step, rate, b, c, skip = draw((2, 9, 3), (2, 9, 3), (3, 4), (2, 9, 4), (2, 9, 4), (3,))
     step, rate = jax.nn.softplus(step), -jax.nn.softplus(rate)
-    got = RUN(u, recurrent.selective_system(step, rate, b, c), skip)
-    want = jax.jit(recurrent.selective_state_space)(u, step, rate, b, c, skip)
-    for ours, theirs in zip(got, want, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    y, last = RUN(u, recurrent.selective_system(step, rate, b, c), skip)
+    for n in range(2):
+        want, h = loop(u[n], step[n], rate, b[n], c[n], skip, np.zeros((3, 4)))
+        np.testing.assert_allclose(y[n], want, atol=1e-5)
+        np.testing.assert_allclose(last[n], h, atol=1e-5)
 
 
 def test_gated_systems_are_their_loops():
