@@ -105,6 +105,25 @@ def stepping(
     return Work(call=call, witness=witness, reset=reset)
 
 
+def descent(
+    run: Callable[[Any], tuple[Any, Any]], start: Any, rate: float, steps: int
+) -> np.ndarray:
+    """Give the losses of plain gradient descent: the witness of a function with its gradients.
+
+    Args:
+      run: gives the loss and its gradients, a tree as ``start``.
+      start: the arrays to begin with.
+      rate: step size.
+      steps: how many losses.
+    """
+    losses = []
+    for _ in range(steps):
+        loss, gradients = run(start)
+        losses.append(float(loss))
+        start = jax.tree.map(lambda x, g: x - rate * g, start, gradients)
+    return np.asarray(losses)
+
+
 def products(rows: Any, kernels: Any, cotangents: Any, *, constant: int = 1) -> Callable[[], Any]:
     """Make the call of a limit: the products of a chain of affine maps and nothing else.
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks._harness import Benchmark, Entry, Work
+from benchmarks._training import descent
 
 BATCH, TIME, HEADS, WIDTH = 1, 4096, 1, 64
 STEPS, RATE = 3, 100.0
@@ -70,12 +71,7 @@ def stepping(attend: Callable[..., jax.Array]) -> Work:
     run = gradient(attend)
 
     def witness() -> np.ndarray:
-        losses, current = [], arrays
-        for _ in range(STEPS):
-            loss, gradients = run(target, *current)
-            losses.append(float(loss))
-            current = [x - RATE * g for x, g in zip(current, gradients, strict=True)]
-        return np.asarray(losses)
+        return descent(lambda arrays: run(target, *arrays), tuple(arrays), RATE, STEPS)
 
     return Work(call=lambda: run(target, *arrays), witness=witness)
 

@@ -18,9 +18,10 @@ import numpy as np
 from jax import lax
 
 from benchmarks._harness import Benchmark, Entry, Work
+from benchmarks._training import descent
+from benchmarks.spiking_train_step import DECAY, SLOPE, THRESHOLD, leaky
 
 TIME, BATCH, UNITS = 500, 16, 512
-DECAY, THRESHOLD, SLOPE = 0.9, 1.0, 25
 RATE = 1.0
 # Small changes move spikes; see spiking_train_step.
 WITNESS_STEPS = 3
@@ -67,12 +68,7 @@ def stepping(spikes_of: Callable[[Params, jax.Array], jax.Array]) -> Work:
     run = gradient(spikes_of)
 
     def witness() -> np.ndarray:
-        losses, params = [], start
-        for _ in range(WITNESS_STEPS):
-            loss, gradients = run(params, x, rates)
-            losses.append(float(loss))
-            params = jax.tree.map(lambda p, g: p - RATE * g, params, gradients)
-        return np.asarray(losses)
+        return descent(lambda params: run(params, x, rates), start, RATE, WITNESS_STEPS)
 
     return Work(call=lambda: run(start, x, rates), witness=witness)
 
@@ -95,22 +91,6 @@ def layer() -> Callable[[Params, jax.Array], jax.Array]:
 
 def ours() -> Work:
     return stepping(layer())
-
-
-@jax.custom_vjp
-def spike(x: jax.Array) -> jax.Array:
-    """Step at zero, with the derivative of the fast sigmoid."""
-    return (x > 0).astype(x.dtype)
-
-
-spike.defvjp(lambda x: (spike(x), x), lambda x, g: (g / (1 + SLOPE * jnp.abs(x)) ** 2,))
-
-
-def leaky(v: jax.Array, drive: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Step leaky neurons with reset by subtraction."""
-    u = DECAY * v + drive
-    spikes = spike(u - THRESHOLD)
-    return u - THRESHOLD * spikes, spikes
 
 
 def plain(params: Params, x: jax.Array) -> jax.Array:
@@ -151,7 +131,7 @@ def snntorch() -> Work:
         params = {name: torch.tensor(np.asarray(p)) for name, p in setting()[2].items()}
         linear = torch.nn.Linear(UNITS, UNITS)
         linear.weight.data, linear.bias.data = params["kernel"].T.contiguous(), params["bias"]
-        bump = surrogate.fast_sigmoid(slope=SLOPE)
+        bump = surrogate.fast_sigmoid(slope=int(SLOPE))
         return linear, snn.Leaky(beta=DECAY, spike_grad=bump, reset_delay=False)
 
     def run(linear: Any, neurons: Any) -> Any:

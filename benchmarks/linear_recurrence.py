@@ -15,6 +15,7 @@ import numpy as np
 from jax import lax
 
 from benchmarks._harness import Benchmark, Entry, Work
+from benchmarks._training import descent
 
 TIME, WIDTH = 16384, 64
 STEPS, RATE = 4, 10.0
@@ -53,12 +54,7 @@ def stepping(recur: Callable[..., jax.Array]) -> Work:
         return jax.value_and_grad(error, argnums=(0, 1))(*arrays)
 
     def witness() -> np.ndarray:
-        losses, current = [], arrays
-        for _ in range(STEPS):
-            loss, gradients = run(*current)
-            losses.append(float(loss))
-            current = [x - RATE * g for x, g in zip(current, gradients, strict=True)]
-        return np.asarray(losses)
+        return descent(lambda arrays: run(*arrays), tuple(arrays), RATE, STEPS)
 
     return Work(call=lambda: run(*arrays), witness=witness)
 
