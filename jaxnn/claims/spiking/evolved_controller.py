@@ -139,13 +139,13 @@ class Plan(NamedTuple):
 
 def plan(random: np.random.Generator) -> Plan:
     """Draw set points that follow a goal, which changes once, and forces of either sign."""
+    from scipy.signal import lfilter
+
     first, second = random.uniform(-1, 1, (2, RUNS))
     change = random.integers(STEPS // 4, STEPS // 2, RUNS)
     goal = np.where(np.arange(STEPS)[:, None] < change[None], first, second)
-    setpoint, now = np.zeros_like(goal), np.zeros(RUNS)
-    for t in range(STEPS):
-        now = now + DT / FOLLOW * (goal[t] - now)
-        setpoint[t] = now
+    gain = DT / FOLLOW
+    setpoint = lfilter([gain], [1, gain - 1], goal, axis=0)
     force = random.choice([-1, 1], RUNS) * random.uniform(0.2, 0.5, RUNS)
     return Plan(jnp.asarray(setpoint, jnp.float32), jnp.asarray(force, jnp.float32))
 

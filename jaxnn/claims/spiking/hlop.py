@@ -179,9 +179,11 @@ def _learn_task(params, subspaces, x, frozen):
     """Let the lateral neurons of both layers learn the inputs of a task."""
     rates = jax.lax.map(lambda batch: _rates(params, batch), x)
     seen = {"first": x, "readout": rates}
-    for _ in range(PASSES):
-        subspaces = {name: _learn(subspaces[name], seen[name], frozen[name]) for name in seen}
-    return subspaces
+
+    def learn(subspaces, _):
+        return {name: _learn(subspaces[name], seen[name], frozen[name]) for name in seen}, None
+
+    return jax.lax.scan(learn, subspaces, length=PASSES)[0]
 
 
 def _networks(random: np.random.Generator, key: jax.Array) -> list[list[np.ndarray]]:
