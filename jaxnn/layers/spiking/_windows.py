@@ -6,7 +6,7 @@ A window of size k is centred on its place, one to the right of the centre for e
 s places; what lies beyond the edges is left out of pools and is zero for convolutions. Written
 with shifts, nothing but products of matrices is left: in a compiled loop on a CPU that measured
 11 times as fast as the convolution primitive, the depth-wise form 7 times (2026, 8 x 8 maps of
-64 channels).
+64 channels). On other devices convolutions are the primitive.
 
 ===  ==================================================
 x    map, ``(*batch, height, width, channels)``
@@ -112,6 +112,8 @@ def depthwise_convolution(
     needs = f"shape (size, size, {channels}), one square for each channel of `x`"
     require(size > 0 and kernel.shape == (size, size, channels), where, "kernel", kernel, needs)
     wide = accumulation_dtype(x.dtype)
+    if jax.default_backend() != "cpu":
+        return convolution_primitive(x, kernel[:, :, None], strides=strides, groups=channels)
     windows = _windows(x.astype(wide), size, strides, 0.0)
     weights = kernel.astype(wide).reshape(size * size, *(1,) * (x.ndim - 1), channels)
     return sum(w * k for w, k in zip(windows, weights, strict=True)).astype(x.dtype)  # pyright: ignore
@@ -119,6 +121,8 @@ def depthwise_convolution(
 
 def convolution(x: jax.Array, kernel: jax.Array, *, strides: int = 1) -> jax.Array:
     """Weigh and sum each window over all channels; ``kernel`` is ``(k, k, inputs, outputs)``."""
+    if jax.default_backend() != "cpu":
+        return convolution_primitive(x, kernel, strides=strides)
     size, outputs = kernel.shape[0], kernel.shape[-1]
     total: jax.Array | float = 0.0
     shape = x.shape[:-1]
@@ -129,6 +133,22 @@ def convolution(x: jax.Array, kernel: jax.Array, *, strides: int = 1) -> jax.Arr
         rows = window.reshape(math.prod(shape), x.shape[-1])
         total += jnp.dot(rows, weight, preferred_element_type=accumulation_dtype(x.dtype))
     return jnp.asarray(total).astype(x.dtype).reshape(*shape, outputs)
+
+
+def convolution_primitive(
+    x: jax.Array, kernel: jax.Array, *, strides: int, groups: int = 1
+) -> jax.Array:
+    """Compute either convolution as one primitive; accelerators sum in float32 by themselves."""
+    maps = x.reshape(-1, *x.shape[-3:])
+    y = jax.lax.conv_general_dilated(
+        maps,
+        kernel.astype(x.dtype),
+        (strides, strides),
+        [((len(kernel) - 1) // 2, len(kernel) // 2)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+    return y.reshape(*x.shape[:-3], *y.shape[1:])
 
 
 def _require_map(where: str, x: jax.Array, size: int, strides: int) -> None:

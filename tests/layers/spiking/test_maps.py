@@ -30,7 +30,7 @@ def windows(x, size, strides):
 
 
 @pytest.mark.parametrize(("size", "strides"), [(3, 1), (3, 2), (2, 2), (5, 1)])
-def test_pools_and_convolutions_equal_loops_over_places(size, strides):
+def test_pools_and_convolutions_equal_loops_over_places(size, strides, monkeypatch):
     arrays = draw(0, 5, 6, 2), draw(1, size, size, 2), draw(2, size, size, 2, 3)
     x, kernel, full = (np.asarray(a) for a in arrays)
     shape = (-(-5 // strides), -(-6 // strides))
@@ -44,10 +44,12 @@ def test_pools_and_convolutions_equal_loops_over_places(size, strides):
     options = {"size": size, "strides": strides}
     np.testing.assert_allclose(spiking.max_pool(arrays[0], **options), biggest)
     np.testing.assert_allclose(spiking.avg_pool(arrays[0], **options), mean, atol=1e-6)
-    got = spiking.depthwise_convolution(*arrays[:2], strides=strides)
-    np.testing.assert_allclose(got, depthwise, atol=1e-5)
-    got = convolution(arrays[0], arrays[2], strides=strides)
-    np.testing.assert_allclose(got, dense, atol=1e-5)
+    for backend in ("cpu", "gpu"):  # each has its own form, and both run here
+        monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
+        got = spiking.depthwise_convolution(*arrays[:2], strides=strides)
+        np.testing.assert_allclose(got, depthwise, atol=1e-5)
+        got = convolution(arrays[0], arrays[2], strides=strides)
+        np.testing.assert_allclose(got, dense, atol=1e-5)
 
 
 def test_pooled_spikes_are_spikes_by_maxima_and_shares_by_means():
