@@ -3,10 +3,36 @@
 ``eprop`` trains a recurrent network of spiking (or other) units while it runs, by eligibility
 traces: "A Solution to the Learning Dilemma for Recurrent Networks of Spiking Neurons" (2020).
 Its gradients go into any optimiser; ``train.make_gradient_step`` makes a step of them.
+
+``forward_forward`` trains every layer of a ``ForwardForward`` network by itself, to tell right
+labels from wrong ones: "The Forward-Forward Algorithm: Some Preliminary Investigations" (2022). Its
+``goodness_loss`` has the form of "Layer Collaboration in the Forward-Forward Algorithm" (2023) too,
+and its layers may hold maps without derivative, as in "Backpropagation-free Training of Deep
+Physical Neural Networks" (2023), whose ``cosine_loss`` is another.
 """
 
 from jaxnn.train.local_learning._eprop import Eprop as Eprop
 from jaxnn.train.local_learning._eprop import RecurrentParams as RecurrentParams
 from jaxnn.train.local_learning._eprop import eprop as eprop
+from jaxnn.train.local_learning._forward_forward import ForwardForward as ForwardForward
+from jaxnn.train.local_learning._forward_forward import cosine_loss as cosine_loss
+from jaxnn.train.local_learning._forward_forward import draw_wrong_labels as draw_wrong_labels
+from jaxnn.train.local_learning._forward_forward import embed_label as embed_label
+from jaxnn.train.local_learning._forward_forward import forward_forward as forward_forward
+from jaxnn.train.local_learning._forward_forward import goodness as goodness
+from jaxnn.train.local_learning._forward_forward import goodness_loss as goodness_loss
+from jaxnn.train.local_learning._forward_forward import length_normalize as length_normalize
 
-__all__ = ["Eprop", "RecurrentParams", "eprop"]
+__all__ = [
+    "Eprop",
+    "ForwardForward",
+    "RecurrentParams",
+    "cosine_loss",
+    "draw_wrong_labels",
+    "embed_label",
+    "eprop",
+    "forward_forward",
+    "goodness",
+    "goodness_loss",
+    "length_normalize",
+]
