@@ -7,8 +7,9 @@ read files. ``feynman`` and ``special_function`` draw from formulas, of which ``
 functions of a random key, and so is ``poisson``, an operator to learn. ``copying_memory``,
 ``selective_copying`` and ``associative_recall`` are sequences to remember; ``reber_grammar`` draws
 strings to be accepted or not, by the automaton of ``reber_accepts``. ``sequential_digits``
-and ``event_digits`` are the digits as sequences and as spikes. ``grain_loader`` feeds data that
-do not fit on the device.
+and ``event_digits`` are the digits as sequences and as spikes. ``modular_arithmetic`` and
+``permutation_composition`` are tables of operations, part of them held out: "Grokking" (2022).
+``grain_loader`` feeds data that do not fit on the device.
 """
 
 from typing import TYPE_CHECKING
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from jaxnn.data._grammar import reber_accepts as reber_accepts
     from jaxnn.data._grammar import reber_grammar as reber_grammar
     from jaxnn.data._loader import grain_loader as grain_loader
+    from jaxnn.data._modular import modular_arithmetic as modular_arithmetic
+    from jaxnn.data._modular import permutation_composition as permutation_composition
     from jaxnn.data._operator import Fields as Fields
     from jaxnn.data._operator import poisson as poisson
     from jaxnn.data._sequences import TokenTask as TokenTask
@@ -84,6 +87,8 @@ __all__ = [
     "load_csv",
     "load_npz",
     "load_text",
+    "modular_arithmetic",
+    "permutation_composition",
     "poisson",
     "reber_accepts",
     "reber_grammar",
@@ -128,6 +133,8 @@ _HOMES = {
     "load": "_embedded",
     "load_csv": "_files",
     "load_npz": "_files",
+    "modular_arithmetic": "_modular",
+    "permutation_composition": "_modular",
     "load_text": "_files",
     "reber_accepts": "_grammar",
     "reber_grammar": "_grammar",

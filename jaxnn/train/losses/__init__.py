@@ -4,7 +4,9 @@ The caller averages. What optax has is optax's: these only fix the calling conve
 in float32, and say what is wrong when shapes disagree. ``distillation`` takes a teacher's logits
 for targets ("Distilling the Knowledge in a Neural Network", 2015). Those of rates, counts,
 membranes and first spikes take traces in time ("Training Spiking Neural Networks Using Lessons From
-Deep Learning", 2023).
+Deep Learning", 2023). ``stablemax_cross_entropy`` learns on where the softmax's gradient has
+rounded to zero, which ``softmax_collapse`` counts ("Grokking at the Edge of Numerical Stability",
+2025).
 """
 
 from jaxnn.train.losses._classification import accuracy as accuracy
@@ -19,6 +21,9 @@ from jaxnn.train.losses._spiking import membrane_cross_entropy as membrane_cross
 from jaxnn.train.losses._spiking import membrane_squared_error as membrane_squared_error
 from jaxnn.train.losses._spiking import rate_cross_entropy as rate_cross_entropy
 from jaxnn.train.losses._spiking import rate_squared_error as rate_squared_error
+from jaxnn.train.losses._stablemax import log_stablemax as log_stablemax
+from jaxnn.train.losses._stablemax import softmax_collapse as softmax_collapse
+from jaxnn.train.losses._stablemax import stablemax_cross_entropy as stablemax_cross_entropy
 
 __all__ = [
     "absolute_error",
@@ -28,9 +33,12 @@ __all__ = [
     "distillation",
     "first_spike_cross_entropy",
     "first_spike_squared_error",
+    "log_stablemax",
     "membrane_cross_entropy",
     "membrane_squared_error",
     "rate_cross_entropy",
     "rate_squared_error",
+    "softmax_collapse",
     "squared_error",
+    "stablemax_cross_entropy",
 ]

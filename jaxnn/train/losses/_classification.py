@@ -105,3 +105,10 @@ def _check(where: str, outputs: jax.Array, targets: jax.Array) -> tuple[jax.Arra
     # Bytes cannot be compared with a number of classes that is 256: it would wrap to 0.
     narrow = targets.dtype.itemsize < 4
     return jnp.asarray(outputs), targets.astype(jnp.int32) if narrow else targets
+
+
+def _of_label(values: jax.Array, targets: jax.Array) -> jax.Array:
+    """Pick the label's entry of the last axis; NaN for a label that there is not."""
+    known = (targets >= 0) & (targets < values.shape[-1])
+    picked = jnp.take_along_axis(values, jnp.where(known, targets, 0)[..., None], axis=-1)
+    return jnp.where(known, picked[..., 0], jnp.nan)
