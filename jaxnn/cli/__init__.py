@@ -1,10 +1,12 @@
 """The command line: ``jaxnn demo | train | evaluate | analyze | generate | claims | bench``.
 
 Exit codes: 0 done; 1 the work was done and the answer is no (a claim fails); 2 the command
-could not be carried out as asked, nothing was written; 130 and 143 stopped by Ctrl-C or
-SIGTERM after saving.
+could not be carried out as asked, nothing was written; 74 a disk is full or failing, what was
+saved before is intact; 130 and 143 stopped by Ctrl-C or SIGTERM after saving.
 """
 
+import errno
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -12,6 +14,8 @@ from jaxnn._version import __version__
 from jaxnn.cli._parse import UsageError, parse
 
 __all__ = ["main"]
+
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 
 HELP = """\
 usage: jaxnn COMMAND ...
@@ -56,6 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as head, has gone
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno not in DISK_FAULTS:
+            raise
+        print(f"jaxnn {command}: {error.strerror}: {error.filename or 'disk'}", file=sys.stderr)
+        return os.EX_IOERR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

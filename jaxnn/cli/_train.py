@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import logging
 import signal
 import sys
 import time
@@ -152,6 +153,7 @@ def parse_train(argv: Sequence[str]) -> tuple[str, TrainOptions]:
 def train_command(parsed: tuple[str, TrainOptions]) -> int:
     """Carry out ``jaxnn train``."""
     use_compilation_cache()
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs what it raises as well
     name, options = parsed
     with StopSignals() as stopped:
         result = run_training(name, options, should_stop=stopped)

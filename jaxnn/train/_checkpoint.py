@@ -6,11 +6,15 @@ reported and the one before it is taken.
 """
 
 import base64
+import contextlib
 import dataclasses
+import errno
 import json
+import os
 import shutil
 import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,11 +68,14 @@ class Checkpoints:
 
         Raises:
           ValueError: there is a checkpoint of a later step.
+          OSError: the disk is too full for it, or this one or the one before could not be
+            written; those that are complete stay as they are.
         """
         import orbax.checkpoint as ocp
 
         step = int(state.step)
-        manager = self._open()
+        with self._writing():
+            manager = self._open()
         steps = manager.all_steps()
         if step in steps:
             return
@@ -87,23 +94,34 @@ class Checkpoints:
         }
         facts = json.loads(json.dumps(facts))
         facts["checksum"] = _text_checksum(facts)
-        manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(arrays), facts=ocp.args.JsonSave(facts)
-            ),
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(arrays), facts=ocp.args.JsonSave(facts)
         )
+        with self._writing():
+            manager.wait_until_finished()
+            self._require_space(step, arrays, facts)
+            manager.save(step, args=args)
 
     def wait(self) -> None:
-        """Block until every save that was started is complete on disk."""
+        """Block until every save that was started is complete on disk.
+
+        Raises:
+          OSError: one could not be written; those before stay as they are.
+        """
         if self._manager is not None:
-            self._manager.wait_until_finished()
+            with self._writing():
+                self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Finish all saves and release the folder."""
-        if self._manager is not None:
-            self._manager.close()
-            self._manager = None
+        """Finish all saves and release the folder.
+
+        Raises:
+          OSError: one could not be written; those before stay as they are.
+        """
+        manager, self._manager = self._manager, None
+        if manager is not None:
+            with self._writing():
+                manager.close()
 
     def restore(
         self, state: TrainState, *, step: int | None = None
@@ -192,6 +210,34 @@ class Checkpoints:
         position = dict(facts["position"])
         position["stream"] = _decode(position["stream"])
         return _with_arrays(state, arrays), Position(**position)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Say what could not be written, and what there is; whatever Orbax and its store raise."""
+        try:
+            yield
+        except Exception as error:
+            text = (str(error).strip() or repr(error)).splitlines()[0]
+            code = getattr(error, "errno", None)
+            if code is None:  # the store's own kind of error
+                code = errno.ENOSPC if "No space left" in text else errno.EIO
+                text = os.strerror(code) if code == errno.ENOSPC else text
+            reason = (getattr(error, "strerror", None) or text)[:200]
+            self._manager = None  # it would raise the same again, and wait for what failed
+            steps = self.steps()
+            there = f"the newest complete one is step {steps[-1]}" if steps else "there is none yet"
+            line = f"a checkpoint could not be written ({reason}); {there}"
+            raise OSError(code, line, str(self.folder)) from error
+
+    def _require_space(self, step: int, arrays: Any, facts: Any) -> None:
+        """Refuse to begin what the disk has no room for."""
+        size = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
+        # The names and shapes are written several times, into some twenty files.
+        needs = size + 8 * len(json.dumps(facts)) + 2**18
+        free = shutil.disk_usage(self.folder).free
+        if free < needs:
+            line = f"step {step} needs {needs / 1e6:.2g} MB, {free / 1e6:.2g} MB are free"
+            raise OSError(errno.ENOSPC, f"no space left: {line}")
 
     def _open(self) -> Any:
         """Open the folder for writing, clearing what a killed process left half-written."""

@@ -1,6 +1,8 @@
+import errno
 import json
 import os
 import shutil
+import types
 import warnings
 from pathlib import Path
 
@@ -427,3 +429,47 @@ def test_is_silent(saved, capfd):
         checkpoints.close()
     out, err = capfd.readouterr()
     assert (out, err) == ("", "")
+
+
+def test_a_full_disk_is_seen_before_anything_is_written(saved, monkeypatch):
+    checkpoints, _ = saved
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: shutil._ntuple_diskusage(9, 9, 9))
+    before = listing(checkpoints.folder)
+    with pytest.raises(OSError, match=r"could not be written .*the newest .* is step 3") as caught:
+        checkpoints.save(fresh().replace(step=jnp.int32(4)), train.Position())
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(checkpoints.folder)
+    assert listing(checkpoints.folder) == before
+    monkeypatch.undo()
+    checkpoints.save(fresh().replace(step=jnp.int32(4)), train.Position())  # there is room again
+    checkpoints.close()
+    assert checkpoints.steps() == [2, 3, 4]
+
+
+@pytest.mark.parametrize("finish", ["save", "wait", "close"])
+def test_a_write_that_fails_later_is_reported_and_the_ones_before_stay(saved, finish):
+    """Orbax writes in the background, and its store has errors of its own kind."""
+    checkpoints, _ = saved
+    checkpoints.save(fresh().replace(step=jnp.int32(4)), train.Position())
+    checkpoints.wait()
+    full = ValueError('RESOURCE_EXHAUSTED: Error writing "key/0": No space left on device [28]')
+
+    def fail(*args, **options):
+        raise full
+
+    manager = checkpoints._manager
+    checkpoints._manager = types.SimpleNamespace(
+        all_steps=manager.all_steps, wait_until_finished=fail, close=fail
+    )
+    later = fresh().replace(step=jnp.int32(5))
+    calls = {
+        "save": lambda: checkpoints.save(later, train.Position()),
+        "wait": checkpoints.wait,
+        "close": checkpoints.close,
+    }
+    with pytest.raises(OSError, match="the newest complete one is step 4") as caught:
+        calls[finish]()
+    assert caught.value.errno == errno.ENOSPC
+    manager.close()
+    checkpoints.close()  # nothing is left to finish
+    assert checkpoints.restore(fresh())[0].step == 4
