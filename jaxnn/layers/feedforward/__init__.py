@@ -7,7 +7,8 @@ units of a token speak: "The Lazy Neuron Phenomenon" (2022). ``fourier_head`` gi
 ordered bins that sample one smooth density: "Fourier Head" (2024). ``inverted_bottleneck`` is
 the residual block of "Scaling MLPs: A Tale of Inductive Bias" (2023). ``HyperMixer`` mixes tokens
 in attention's place, by weights made from them: "HyperMixer" (2022). ``mu_layer`` has products
-where others have activations: "Multilinear Operator Networks" (2024).
+where others have activations: "Multilinear Operator Networks" (2024). ``HarmonicHead`` gives logits
+by the distance to class centres: "Harmonic Loss Trains Interpretable AI Models" (2025).
 """
 
 from jaxnn.layers.feedforward._dense import Dense as Dense
@@ -21,6 +22,8 @@ from jaxnn.layers.feedforward._fourier_head import fourier_head as fourier_head
 from jaxnn.layers.feedforward._fourier_head import fourier_penalty as fourier_penalty
 from jaxnn.layers.feedforward._gated import GatedFeedForward as GatedFeedForward
 from jaxnn.layers.feedforward._gated import gated_feed_forward as gated_feed_forward
+from jaxnn.layers.feedforward._harmonic import HarmonicHead as HarmonicHead
+from jaxnn.layers.feedforward._harmonic import harmonic_logits as harmonic_logits
 from jaxnn.layers.feedforward._hyper_mixer import HyperMixer as HyperMixer
 from jaxnn.layers.feedforward._hyper_mixer import hyper_mixing as hyper_mixing
 from jaxnn.layers.feedforward._inverted_bottleneck import InvertedBottleneck as InvertedBottleneck
@@ -40,6 +43,7 @@ __all__ = [
     "FeedForward",
     "FourierHead",
     "GatedFeedForward",
+    "HarmonicHead",
     "HyperMixer",
     "InvertedBottleneck",
     "MuLayer",
@@ -52,6 +56,7 @@ __all__ = [
     "fourier_head",
     "fourier_penalty",
     "gated_feed_forward",
+    "harmonic_logits",
     "hyper_mixing",
     "inverted_bottleneck",
     "keep_top_k",

@@ -6,12 +6,13 @@ for targets ("Distilling the Knowledge in a Neural Network", 2015). Those of rat
 membranes and first spikes take traces in time ("Training Spiking Neural Networks Using Lessons From
 Deep Learning", 2023). ``stablemax_cross_entropy`` learns on where the softmax's gradient has
 rounded to zero, which ``softmax_collapse`` counts ("Grokking at the Edge of Numerical Stability",
-2025).
+2025). ``harmonic_loss`` takes distances ("Harmonic Loss Trains Interpretable AI Models", 2025).
 """
 
 from jaxnn.train.losses._classification import accuracy as accuracy
 from jaxnn.train.losses._classification import cross_entropy as cross_entropy
 from jaxnn.train.losses._distillation import distillation as distillation
+from jaxnn.train.losses._harmonic import harmonic_loss as harmonic_loss
 from jaxnn.train.losses._regression import absolute_error as absolute_error
 from jaxnn.train.losses._regression import squared_error as squared_error
 from jaxnn.train.losses._spiking import count_cross_entropy as count_cross_entropy
@@ -33,6 +34,7 @@ __all__ = [
     "distillation",
     "first_spike_cross_entropy",
     "first_spike_squared_error",
+    "harmonic_loss",
     "log_stablemax",
     "membrane_cross_entropy",
     "membrane_squared_error",

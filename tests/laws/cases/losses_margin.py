@@ -1,12 +1,14 @@
 """Rows of ``train.losses``: classification by margins, distances and spherical scores."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.train import losses
 from tests.laws.case import Case, Reject
 from tests.laws.cases.losses import HOME, WIDE
-from tests.laws.makers import normal
+from tests.laws.makers import normal, uniform
 
 STABLEMAX = "tests/train/losses/test_stablemax.py"
 STEP = {"gradients": "a step function: its gradient is zero and its differences are not"}
@@ -55,5 +57,22 @@ CASES = [
         parity=STABLEMAX,
         rejects=(lengths_differ(losses.softmax_collapse),),
         exempt=WIDE | STEP,
+    ),
+    Case(
+        name=f"{HOME}.harmonic_loss",
+        function=functools.partial(losses.harmonic_loss, exponent=3.0),
+        inputs=lambda key: (uniform(key, (6, 4), 0.5, 2.0), labelled(key)[1]),
+        parity="tests/train/losses/test_harmonic.py",
+        rejects=(
+            lengths_differ(losses.harmonic_loss, exponent=1.0),
+            Reject(
+                call=lambda: losses.harmonic_loss(
+                    jnp.ones((3, 2)), jnp.zeros(3, jnp.int32), exponent=0.0
+                ),
+                error=ValueError,
+                match="harmonic_loss: `exponent` is 0.0; it needs a finite number above zero",
+            ),
+        ),
+        exempt=WIDE,
     ),
 ]

@@ -1,0 +1,1 @@
+"""Claims of training: how networks learn."""
