@@ -9,11 +9,19 @@ labels from wrong ones: "The Forward-Forward Algorithm: Some Preliminary Investi
 ``goodness_loss`` has the form of "Layer Collaboration in the Forward-Forward Algorithm" (2023) too,
 and its layers may hold maps without derivative, as in "Backpropagation-free Training of Deep
 Physical Neural Networks" (2023), whose ``cosine_loss`` is another.
+
+``direct_feedback`` brings the output's error to every block through a fixed matrix, and
+``DirectFeedback`` does so for the blocks of any model, which ``train.make_step`` then trains:
+"Direct Feedback Alignment Scales to Modern Deep Learning Tasks and Architectures" (2020).
+``alignment`` compares its gradients with those of back-propagation.
 """
 
 from jaxnn.train.local_learning._eprop import Eprop as Eprop
 from jaxnn.train.local_learning._eprop import RecurrentParams as RecurrentParams
 from jaxnn.train.local_learning._eprop import eprop as eprop
+from jaxnn.train.local_learning._feedback_alignment import DirectFeedback as DirectFeedback
+from jaxnn.train.local_learning._feedback_alignment import alignment as alignment
+from jaxnn.train.local_learning._feedback_alignment import direct_feedback as direct_feedback
 from jaxnn.train.local_learning._forward_forward import ForwardForward as ForwardForward
 from jaxnn.train.local_learning._forward_forward import cosine_loss as cosine_loss
 from jaxnn.train.local_learning._forward_forward import draw_wrong_labels as draw_wrong_labels
@@ -24,10 +32,13 @@ from jaxnn.train.local_learning._forward_forward import goodness_loss as goodnes
 from jaxnn.train.local_learning._forward_forward import length_normalize as length_normalize
 
 __all__ = [
+    "DirectFeedback",
     "Eprop",
     "ForwardForward",
     "RecurrentParams",
+    "alignment",
     "cosine_loss",
+    "direct_feedback",
     "draw_wrong_labels",
     "embed_label",
     "eprop",
