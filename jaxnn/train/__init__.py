@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jaxnn.train import local_learning as local_learning
     from jaxnn.train import losses as losses
     from jaxnn.train import optimizers as optimizers
+    from jaxnn.train import parallel as parallel
     from jaxnn.train import pruning as pruning
     from jaxnn.train._checkpoint import Checkpoints as Checkpoints
     from jaxnn.train._checkpoint import DamagedCheckpoint as DamagedCheckpoint
@@ -72,6 +73,7 @@ __all__ = [
     "make_step",
     "open_run",
     "optimizers",
+    "parallel",
     "predict",
     "pruning",
     "tensorboard_writer",
@@ -79,6 +81,14 @@ __all__ = [
 
 __getattr__, __dir__ = _lazy.attach(
     __name__,
-    submodules=("continual", "evolution", "local_learning", "losses", "optimizers", "pruning"),
+    submodules=(
+        "continual",
+        "evolution",
+        "local_learning",
+        "losses",
+        "optimizers",
+        "parallel",
+        "pruning",
+    ),
     names=_NAMES,
 )

@@ -42,9 +42,10 @@ def evaluate(
         positive, or a metric gives one value for the whole batch.
     """
     x, y = data
-    pair = jax.device_put((x, y))
+    layout = state.layout
+    pair = jax.device_put((x, y)) if layout is None else layout.replicate((x, y))
     rows, mask = _chunks("evaluate", pair, batch_size)
-    program = _evaluator(state.apply_fn, tuple(metrics.items()))
+    program = _evaluator(state.apply_fn, tuple(metrics.items()), layout)
     sums = program(state.evaluation_variables, pair, rows, mask)
     return {name: float(sums[name]) / int(mask.sum()) for name in metrics}
 
@@ -79,12 +80,14 @@ def predict(
 
 @functools.lru_cache(maxsize=64)
 def _evaluator(
-    apply_fn: Callable[..., Any], metrics: tuple[tuple[str, PerExample], ...]
+    apply_fn: Callable[..., Any], metrics: tuple[tuple[str, PerExample], ...], layout: Any
 ) -> Callable[..., dict[str, jax.Array]]:
     def evaluate_chunks(variables: PyTree, data: Any, rows: jax.Array, mask: jax.Array) -> Any:
         def chunk(inputs: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
             rows, mask = inputs
             x, y = take(data, rows)
+            if layout is not None and len(rows) % layout.batch_ways == 0:
+                x, y = layout.constrain_batch((x, y))
             outputs = apply_fn(variables, x)
             return {name: _masked_sum(name, f(outputs, y), mask) for name, f in metrics}
 

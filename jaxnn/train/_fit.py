@@ -82,7 +82,8 @@ def fit(
     Args:
       state: where to start; consumed, so use the returned one.
       step: ``(state, batch) -> (state, metrics)``, traceable by JAX; ours or your own.
-      data: arrays ``(x, y)`` with examples along the first axis, which are kept on the device,
+      data: arrays ``(x, y)`` with examples along the first axis, which are kept on the device (on
+        each of the layout's, if the state has one and they are not spread over them already),
         shuffled each epoch (a last incomplete batch is left out) and indexed there; or an
         iterator of batches: a grain iterator, whose position is saved and continued, or a
         generator, which has none and must be advanced by hand before resuming.
@@ -127,9 +128,9 @@ def fit(
         require(batch_size is None, "fit", "batch_size", batch_size, "None: the iterator batches")
         feed: _Arrays | _Iterator = _Iterator(step, data, position.stream)
     else:
-        feed = _Arrays(step, data, batch_size, seed)
+        feed = _Arrays(step, state, data, batch_size, seed)
     due = _Due(steps, record_every, evaluate_every, checkpoint_every)
-    evaluation = jax.device_put(evaluation)  # once; jnp.asarray would compile for each shape
+    evaluation = _put(state, evaluation)  # once; jnp.asarray would compile for each shape
     history = list(position.history)
     sums = feed.start_sums(state, position)
     count = position.count
@@ -153,7 +154,7 @@ def fit(
                 history.append(record)
                 for report in on_record:
                     report(record)
-                sums, count = jax.device_put({name: np.float32(0) for name in sums}), 0
+                sums, count = _put(state, {name: np.float32(0) for name in sums}), 0
                 bar.update(done, record)
             else:
                 bar.update(done)
@@ -196,7 +197,9 @@ class _Due:
 class _Arrays:
     """Feeds steps from arrays on the device, many steps per dispatch."""
 
-    def __init__(self, step: Step, data: Any, batch_size: int | None, seed: int) -> None:
+    def __init__(
+        self, step: Step, state: TrainState, data: Any, batch_size: int | None, seed: int
+    ) -> None:
         loader = hasattr(data, "__iter__") and not isinstance(data, tuple | list | dict)
         self.examples = common_length(
             "fit", "data", data, "Is it a loader? Pass iter(data)." if loader else ""
@@ -212,7 +215,7 @@ class _Arrays:
         )
         require(0 <= seed < 2**63, "fit", "seed", seed, "a number in [0, 2**63)")
         self.step, self.batch_size, self.seed = step, batch_size, seed
-        self.data = jax.device_put(data)
+        self.data = _put(state, data)
         self.per_epoch = self.examples // batch_size
         self.program = _program(step)
         self.seconds_per_step = 0.0
@@ -316,7 +319,12 @@ def _start_sums(step: Step, state: TrainState, batch: Any, position: Position) -
             f"sums of the metrics that the step gives, {sorted(shapes)}",
             "Was the run started with other metrics?",
         )
-    return jax.device_put({name: np.float32(position.sums.get(name, 0)) for name in shapes})
+    return _put(state, {name: np.float32(position.sums.get(name, 0)) for name in shapes})
+
+
+def _put(state: TrainState, tree: Any) -> Any:
+    """Put arrays where the state is: on its device, or on each of its layout's."""
+    return jax.device_put(tree) if state.layout is None else state.layout.replicate(tree)
 
 
 def _add(sums: Metrics, metrics: Metrics) -> Metrics:
@@ -332,7 +340,7 @@ def _program(step: Step) -> Callable[..., tuple[TrainState, Metrics]]:
     ) -> tuple[TrainState, Metrics]:
         def body(i: jax.Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
             state, metrics = step(carry[0], take(data, rows[i]))
-            return state, _add(carry[1], metrics)
+            return state.in_place(), _add(carry[1], metrics)
 
         return jax.lax.fori_loop(0, count, body, (state, sums))
 
@@ -343,7 +351,7 @@ def _program(step: Step) -> Callable[..., tuple[TrainState, Metrics]]:
 def _adder(step: Step) -> Callable[..., tuple[TrainState, Metrics]]:
     def train_step(state: TrainState, sums: Metrics, batch: Any) -> tuple[TrainState, Metrics]:
         state, metrics = step(state, batch)
-        return state, _add(sums, metrics)
+        return state.in_place(), _add(sums, metrics)
 
     return jax.jit(train_step, donate_argnums=(0, 1))
 

@@ -28,6 +28,8 @@ class TrainState(train_state.TrainState):
       collections: variables other than parameters, by collection (``batch_stats`` ...).
       ema: exponential moving average of the parameters, or ``None``.
       ema_decay: share of the average kept at each step.
+      layout: where the arrays lie among several devices, a
+        :class:`jaxnn.train.parallel.Layout`; ``None`` on one.
     """
 
     # Fields are Any, as for every pytree: JAX also fills them with shapes, specs and tracers.
@@ -37,6 +39,7 @@ class TrainState(train_state.TrainState):
     collections: dict[str, Any]
     ema: Any = None
     ema_decay: float | None = struct.field(pytree_node=False, default=None)
+    layout: Any = struct.field(pytree_node=False, default=None)
 
     @property
     def variables(self) -> dict[str, PyTree]:
@@ -49,6 +52,10 @@ class TrainState(train_state.TrainState):
         params = self.params if self.ema is None else self.ema
         return {"params": params, **self.collections}
 
+    def in_place(self) -> "TrainState":
+        """Hold every array, inside a compiled function, to where the layout has it."""
+        return self if self.layout is None else self.layout.constrain(self)
+
 
 def create_state(
     model: nn.Module,
@@ -58,6 +65,7 @@ def create_state(
     key: jax.Array,
     ema_decay: float | None = None,
     variables: Mapping[str, Any] | None = None,
+    layout: Any = None,
 ) -> TrainState:
     """Initialise a model and its optimiser, or the optimiser alone for variables given.
 
@@ -69,6 +77,8 @@ def create_state(
       ema_decay: keep an average of the parameters with this decay, e.g. 0.999.
       variables: where to start, e.g. those of a network trained or pruned before; they are
         copied. The model initialises its own if ``None``.
+      layout: a :class:`jaxnn.train.parallel.Layout`; each device then makes its own part of the
+        state, and none ever holds the whole.
 
     Returns:
       A state at step 0. Steps made with donation consume it: use the state they return.
@@ -85,7 +95,8 @@ def create_state(
 
     if variables is not None:
         variables = {name: dict(tree) for name, tree in variables.items()}
-    state = _make(_Recipe(model, tx, ema_decay), key, example, variables)
+    recipe = _Recipe(model, tx, ema_decay, layout)
+    state = _make(recipe, key, example, variables)
     require(
         bool(jax.tree.leaves(state.params)), "create_state", "model", model, "parameters to train"
     )
@@ -99,9 +110,10 @@ class _Recipe:
     model: nn.Module
     tx: optax.GradientTransformation
     ema_decay: float | None
+    layout: Any
 
     def __hash__(self) -> int:
-        return hash((id(self.model), id(self.tx), self.ema_decay))
+        return hash((id(self.model), id(self.tx), self.ema_decay, self.layout))
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -109,6 +121,7 @@ class _Recipe:
             and self.model is other.model
             and self.tx is other.tx
             and self.ema_decay == other.ema_decay
+            and self.layout == other.layout
         )
 
 
@@ -135,4 +148,5 @@ def _make(
         collections={k: v for k, v in variables.items() if k not in TRANSIENT},
         ema=None if recipe.ema_decay is None else params,
         ema_decay=recipe.ema_decay,
-    )
+        layout=recipe.layout,
+    ).in_place()

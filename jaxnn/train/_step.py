@@ -60,9 +60,11 @@ def make_step(
     def objective(
         params: PyTree, state: TrainState, collections: dict, batch: Any, key: jax.Array
     ) -> tuple[jax.Array, tuple[dict, Metrics]]:
-        x, y = batch
+        x, y = batch if state.layout is None else state.layout.constrain_batch(batch)
         if policy is not None:
             params, x = policy.to_compute(params), policy.to_compute(x)
+        if state.layout is not None:
+            params = state.layout.gather(params)
         keys = dict(zip(rngs, jax.random.split(key, len(rngs)), strict=True)) if rngs else {}
         outputs, updated = state.apply_fn(
             {"params": params, **collections}, x, rngs=keys, mutable=[*collections, "losses"]
@@ -160,7 +162,7 @@ def _update(state: TrainState, grads: PyTree, collections: dict, **extra: Any) -
         keep = state.ema_decay
         ema = jax.tree.map(lambda a, p: keep * a + (1 - keep) * p, state.ema, state.params)
         state = state.replace(ema=ema)
-    return state
+    return state.in_place()
 
 
 def _split(leaf: jax.Array, parts: int) -> jax.Array:

@@ -1,0 +1,36 @@
+"""Past one device: one mesh and one ordered table of rules say where everything lies.
+
+``Layout(mesh, rules)`` is given to ``train.create_state``, which makes the state where it will
+lie; ``make_step``, ``fit``, ``evaluate`` and ``Checkpoints`` then work on it unchanged. With no
+rules a layout is data parallelism, with :func:`fully_sharded` each device keeps a part of every
+parameter, with a table of the model's, e.g. ``TRANSFORMER_RULES``, layers are split within
+(Megatron's columns and rows). JAX's compiler puts in the communication.
+"""
+
+from jaxnn.train.parallel._distributed import initialize as initialize
+from jaxnn.train.parallel._layout import Layout as Layout
+from jaxnn.train.parallel._layout import shard_batch as shard_batch
+from jaxnn.train.parallel._layout import shard_state as shard_state
+from jaxnn.train.parallel._mesh import make_mesh as make_mesh
+from jaxnn.train.parallel._rules import Rules as Rules
+from jaxnn.train.parallel._rules import fully_sharded as fully_sharded
+from jaxnn.train.parallel._rules import if_divisible as if_divisible
+from jaxnn.train.parallel._rules import partition as partition
+from jaxnn.train.parallel._tables import KAN_RULES as KAN_RULES
+from jaxnn.train.parallel._tables import MLP_RULES as MLP_RULES
+from jaxnn.train.parallel._tables import TRANSFORMER_RULES as TRANSFORMER_RULES
+
+__all__ = [
+    "KAN_RULES",
+    "MLP_RULES",
+    "TRANSFORMER_RULES",
+    "Layout",
+    "Rules",
+    "fully_sharded",
+    "if_divisible",
+    "initialize",
+    "make_mesh",
+    "partition",
+    "shard_batch",
+    "shard_state",
+]
