@@ -1,15 +1,16 @@
 """Data: embedded sets, files, tasks generated from a key, and batches that stream.
 
-``load("digits")`` and its like need no download. ``load_npz``, ``load_csv`` and ``load_text``
-read files. ``feynman`` and ``special_function`` draw from formulas, of which ``FEYNMAN`` and
-``SPECIAL_FUNCTIONS`` are the tables.
+``load("digits")`` and its like need no download. ``load_npz``, ``load_csv``, ``load_parquet``
+and ``load_text`` read files. ``feynman`` and ``special_function`` draw from formulas, of which
+``FEYNMAN`` and ``SPECIAL_FUNCTIONS`` are the tables.
 ``two_spirals``, ``teacher_student``, ``spike_patterns`` and ``delay_coincidence`` are pure
 functions of a random key, and so is ``poisson``, an operator to learn. ``copying_memory``,
 ``selective_copying`` and ``associative_recall`` are sequences to remember; ``reber_grammar`` draws
 strings to be accepted or not, by the automaton of ``reber_accepts``. ``sequential_digits``
 and ``event_digits`` are the digits as sequences and as spikes. ``modular_arithmetic`` and
 ``permutation_composition`` are tables of operations, part of them held out: "Grokking" (2022).
-``grain_loader`` feeds data that do not fit on the device.
+``grain_loader`` feeds data that do not fit on the device: arrays on disk, a ``TokenFile``, an
+``ImageFolder`` or a ``HuggingFaceSource``, shared out to processes.
 """
 
 from typing import TYPE_CHECKING
@@ -43,12 +44,17 @@ if TYPE_CHECKING:
     from jaxnn.data._modular import permutation_composition as permutation_composition
     from jaxnn.data._operator import Fields as Fields
     from jaxnn.data._operator import poisson as poisson
+    from jaxnn.data._parquet import load_parquet as load_parquet
     from jaxnn.data._sequences import TokenTask as TokenTask
     from jaxnn.data._sequences import associative_recall as associative_recall
     from jaxnn.data._sequences import copying_memory as copying_memory
     from jaxnn.data._sequences import event_digits as event_digits
     from jaxnn.data._sequences import selective_copying as selective_copying
     from jaxnn.data._sequences import sequential_digits as sequential_digits
+    from jaxnn.data._sources import HuggingFaceSource as HuggingFaceSource
+    from jaxnn.data._sources import ImageFolder as ImageFolder
+    from jaxnn.data._sources import Source as Source
+    from jaxnn.data._sources import TokenFile as TokenFile
     from jaxnn.data._synthetic import DelayCoincidence as DelayCoincidence
     from jaxnn.data._synthetic import SpikePatterns as SpikePatterns
     from jaxnn.data._synthetic import Teacher as Teacher
@@ -69,10 +75,14 @@ __all__ = [
     "DelayCoincidence",
     "Formula",
     "GrammarStrings",
+    "HuggingFaceSource",
+    "ImageFolder",
+    "Source",
     "SpikePatterns",
     "Split",
     "Teacher",
     "TeacherStudent",
+    "TokenFile",
     "TokenTask",
     "associative_recall",
     "breast_cancer",
@@ -86,6 +96,7 @@ __all__ = [
     "load",
     "load_csv",
     "load_npz",
+    "load_parquet",
     "load_text",
     "modular_arithmetic",
     "permutation_composition",
@@ -114,6 +125,10 @@ _HOMES = {
     "DelayCoincidence": "_synthetic",
     "Formula": "_formulas",
     "Fields": "_operator",
+    "HuggingFaceSource": "_sources",
+    "ImageFolder": "_sources",
+    "Source": "_sources",
+    "TokenFile": "_sources",
     "SpikePatterns": "_synthetic",
     "Split": "_dataset",
     "Teacher": "_synthetic",
@@ -133,6 +148,7 @@ _HOMES = {
     "load": "_embedded",
     "load_csv": "_files",
     "load_npz": "_files",
+    "load_parquet": "_parquet",
     "modular_arithmetic": "_modular",
     "permutation_composition": "_modular",
     "load_text": "_files",

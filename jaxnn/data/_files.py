@@ -5,10 +5,11 @@ what was needed. Nothing in a file is executed: pickled objects are refused.
 """
 
 import csv
+import dataclasses
 import difflib
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def load_npz(path: str | PathLike[str]) -> Dataset:
 
 
 def _read_npz(where: str, path: Path) -> dict[str, np.ndarray]:
-    _require_file(where, path)
+    require_file(where, path)
     try:
         with path.open("rb") as file:
             start = file.read(4)
@@ -119,7 +120,8 @@ def _reason(error: Exception) -> str:
     )
 
 
-def _require_file(where: str, path: Path) -> None:
+def require_file(where: str, path: Path) -> None:
+    """Raise ``ValueError`` unless there is a file with something in it."""
     if path.is_dir():
         raise ValueError(f"{where}: this is a directory; it needs a file.")
     if not path.exists():
@@ -195,53 +197,81 @@ def load_csv(
     """
     where = f"load_csv({str(path)!r})"
     header, rows, lines = _read_csv(where, Path(path))
-    if target not in header:
-        near = difflib.get_close_matches(target, header, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"{where}: `target` is {target!r}; it needs one of the columns "
-            f"{', '.join(header)}.{hint}"
-        )
-    if len(header) < 2:
-        raise ValueError(f"{where}: {target!r} is the only column; it needs features too.")
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"{where}: `test_fraction` is {test_fraction}; it needs to be in (0, 1).")
-    if seed < 0:
-        raise ValueError(f"{where}: `seed` is {seed}; it needs a number of at least 0.")
-    num_test = round(test_fraction * len(rows))
-    if not 0 < num_test < len(rows):
-        raise ValueError(
-            f"{where}: `test_fraction` {test_fraction} of {len(rows)} rows leaves a part empty."
-        )
+    options = TableOptions(target, test_fraction, seed, task)
+    options.check(where, header, len(rows))
     columns = dict(zip(header, zip(*rows, strict=True), strict=True))
     _require_present(where, columns, lines)
-    if task not in (None, "classification", "regression"):
-        raise ValueError(
-            f"{where}: `task` is {task!r}; it needs 'classification', 'regression' or None."
-        )
     targets = columns.pop(target)
     x = np.stack([_numbers(where, name, columns[name], lines) for name in columns], axis=1)
     if (task or _looks_like(targets)) == "regression":
         y, class_names = _numbers(where, target, targets, lines), None
     else:
-        y, class_names = _classes(where, target, targets)
-    dataset = table(
-        Path(path).stem,
-        x,
-        y,
-        num_test=num_test,
-        seed=seed,
-        feature_names=tuple(columns),
-        class_names=class_names,
-    )
-    if class_names is not None:
-        unseen = set(range(len(class_names))) - set(dataset.train.y.tolist())
-        if unseen:
+        y, class_names = classes_of(where, target, targets)
+    return options.divide(where, Path(path).stem, x, y, tuple(columns), class_names)
+
+
+@dataclasses.dataclass(frozen=True)
+class TableOptions:
+    """What is asked of a table, of whatever kind of file."""
+
+    target: str
+    test_fraction: float
+    seed: int
+    task: Task | None
+
+    def check(self, where: str, header: Sequence[str], count: int) -> None:
+        """Raise ``ValueError`` unless a table of these columns and so many rows can serve."""
+        if self.target not in header:
+            near = difflib.get_close_matches(self.target, header, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"{where}: `test_fraction` {test_fraction} leaves no {class_names[min(unseen)]!r} "
-                "to train on; it needs to be smaller."
+                f"{where}: `target` is {self.target!r}; it needs one of the columns "
+                f"{', '.join(header)}.{hint}"
             )
-    return dataset
+        if len(header) < 2:
+            raise ValueError(f"{where}: {self.target!r} is the only column; it needs features too.")
+        fraction = self.test_fraction
+        if not 0 < fraction < 1:
+            raise ValueError(f"{where}: `test_fraction` is {fraction}; it needs to be in (0, 1).")
+        if self.seed < 0:
+            raise ValueError(f"{where}: `seed` is {self.seed}; it needs a number of at least 0.")
+        if not 0 < round(fraction * count) < count:
+            raise ValueError(
+                f"{where}: `test_fraction` {fraction} of {count} rows leaves a part empty."
+            )
+        if self.task not in (None, "classification", "regression"):
+            raise ValueError(
+                f"{where}: `task` is {self.task!r}; it needs 'classification', 'regression' or "
+                "None."
+            )
+
+    def divide(
+        self,
+        where: str,
+        name: str,
+        x: np.ndarray,
+        y: np.ndarray,
+        features: tuple[str, ...],
+        class_names: tuple[str, ...] | None,
+    ) -> Dataset:
+        """Split the rows, and see that every class is trained on."""
+        dataset = table(
+            name,
+            x,
+            y,
+            num_test=round(self.test_fraction * len(x)),
+            seed=self.seed,
+            feature_names=features,
+            class_names=class_names,
+        )
+        if class_names is not None:
+            unseen = set(range(len(class_names))) - set(dataset.train.y.tolist())
+            if unseen:
+                raise ValueError(
+                    f"{where}: `test_fraction` {self.test_fraction} leaves no "
+                    f"{class_names[min(unseen)]!r} to train on; it needs to be smaller."
+                )
+        return dataset
 
 
 def load_text(path: str | PathLike[str], *, test_fraction: float = 0.1) -> Dataset:
@@ -262,7 +292,7 @@ def load_text(path: str | PathLike[str], *, test_fraction: float = 0.1) -> Datas
     where = f"load_text({str(path)!r})"
     if not 0 < test_fraction < 1:
         raise ValueError(f"{where}: `test_fraction` is {test_fraction}; it needs to be in (0, 1).")
-    _require_file(where, Path(path))
+    require_file(where, Path(path))
     try:
         text = np.frombuffer(Path(path).read_bytes(), np.uint8)
     except OSError as error:
@@ -285,7 +315,7 @@ def load_text(path: str | PathLike[str], *, test_fraction: float = 0.1) -> Datas
 
 def _read_csv(where: str, path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     """Read the header, the rows, and the line of the file that each row ends on."""
-    _require_file(where, path)
+    require_file(where, path)
     rows, lines = [], []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -363,7 +393,8 @@ def _looks_like(targets: tuple[str, ...]) -> Task:
     return "classification" if None in numbers else "regression"
 
 
-def _classes(where: str, name: str, values: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
+def classes_of(where: str, name: str, values: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Number the classes of a column in sorted order, and name them."""
     counts: dict[str, int] = {}
     for value in values:
         counts[value] = counts.get(value, 0) + 1
