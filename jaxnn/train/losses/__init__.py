@@ -7,14 +7,26 @@ membranes and first spikes take traces in time ("Training Spiking Neural Network
 Deep Learning", 2023). ``stablemax_cross_entropy`` learns on where the softmax's gradient has
 rounded to zero, which ``softmax_collapse`` counts ("Grokking at the Edge of Numerical Stability",
 2025). ``harmonic_loss`` takes distances ("Harmonic Loss Trains Interpretable AI Models", 2025).
+``encouraging_loss`` adds a bonus for what is classified well ("Well-classified Examples are
+Underestimated in Classification with Deep Neural Networks", 2021), ``squared_hinge`` is that of
+support vector machines (CNN-SVM, 2017). ``spherical_z_loss`` and its siblings need of many outputs
+only sums ("The Z-loss", 2016).
 """
 
 from jaxnn.train.losses._classification import accuracy as accuracy
 from jaxnn.train.losses._classification import cross_entropy as cross_entropy
 from jaxnn.train.losses._distillation import distillation as distillation
+from jaxnn.train.losses._encouraging import encouraging_loss as encouraging_loss
+from jaxnn.train.losses._encouraging import halted_focal_loss as halted_focal_loss
 from jaxnn.train.losses._harmonic import harmonic_loss as harmonic_loss
 from jaxnn.train.losses._regression import absolute_error as absolute_error
 from jaxnn.train.losses._regression import squared_error as squared_error
+from jaxnn.train.losses._spherical import SphericalFactors as SphericalFactors
+from jaxnn.train.losses._spherical import factored_z_loss as factored_z_loss
+from jaxnn.train.losses._spherical import spherical_cross_entropy as spherical_cross_entropy
+from jaxnn.train.losses._spherical import spherical_factors as spherical_factors
+from jaxnn.train.losses._spherical import spherical_z_loss as spherical_z_loss
+from jaxnn.train.losses._spherical import taylor_cross_entropy as taylor_cross_entropy
 from jaxnn.train.losses._spiking import count_cross_entropy as count_cross_entropy
 from jaxnn.train.losses._spiking import first_spike_cross_entropy as first_spike_cross_entropy
 from jaxnn.train.losses._spiking import first_spike_squared_error as first_spike_squared_error
@@ -22,18 +34,23 @@ from jaxnn.train.losses._spiking import membrane_cross_entropy as membrane_cross
 from jaxnn.train.losses._spiking import membrane_squared_error as membrane_squared_error
 from jaxnn.train.losses._spiking import rate_cross_entropy as rate_cross_entropy
 from jaxnn.train.losses._spiking import rate_squared_error as rate_squared_error
+from jaxnn.train.losses._squared_hinge import squared_hinge as squared_hinge
 from jaxnn.train.losses._stablemax import log_stablemax as log_stablemax
 from jaxnn.train.losses._stablemax import softmax_collapse as softmax_collapse
 from jaxnn.train.losses._stablemax import stablemax_cross_entropy as stablemax_cross_entropy
 
 __all__ = [
+    "SphericalFactors",
     "absolute_error",
     "accuracy",
     "count_cross_entropy",
     "cross_entropy",
     "distillation",
+    "encouraging_loss",
+    "factored_z_loss",
     "first_spike_cross_entropy",
     "first_spike_squared_error",
+    "halted_focal_loss",
     "harmonic_loss",
     "log_stablemax",
     "membrane_cross_entropy",
@@ -41,6 +58,11 @@ __all__ = [
     "rate_cross_entropy",
     "rate_squared_error",
     "softmax_collapse",
+    "spherical_cross_entropy",
+    "spherical_factors",
+    "spherical_z_loss",
     "squared_error",
+    "squared_hinge",
     "stablemax_cross_entropy",
+    "taylor_cross_entropy",
 ]
