@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from jaxnn.train._checkpoint import DamagedCheckpoint as DamagedCheckpoint
     from jaxnn.train._evaluate import evaluate as evaluate
     from jaxnn.train._evaluate import predict as predict
+    from jaxnn.train._fit import NonFinite as NonFinite
     from jaxnn.train._fit import Position as Position
     from jaxnn.train._fit import fit as fit
+    from jaxnn.train._nonfinite import skip_nonfinite as skip_nonfinite
     from jaxnn.train._policy import Policy as Policy
     from jaxnn.train._runs import Run as Run
     from jaxnn.train._runs import create_run as create_run
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "Checkpoints": "_checkpoint",
     "DamagedCheckpoint": "_checkpoint",
+    "NonFinite": "_fit",
     "Policy": "_policy",
     "Position": "_fit",
     "Run": "_runs",
@@ -50,12 +53,14 @@ _NAMES = {
     "make_step": "_step",
     "open_run": "_runs",
     "predict": "_evaluate",
+    "skip_nonfinite": "_nonfinite",
     "tensorboard_writer": "_tensorboard",
 }
 
 __all__ = [
     "Checkpoints",
     "DamagedCheckpoint",
+    "NonFinite",
     "Policy",
     "Position",
     "Run",
@@ -76,6 +81,7 @@ __all__ = [
     "parallel",
     "predict",
     "pruning",
+    "skip_nonfinite",
     "tensorboard_writer",
 ]
 

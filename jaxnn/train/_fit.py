@@ -31,6 +31,35 @@ MAX_DISPATCH = 256
 DISPATCH_SECONDS = 0.5
 # Batches of a stream that wait on the device at the most.
 MAX_QUEUE = 16
+# Among the sums: steps skipped one after the other, which a record does not end.
+IN_A_ROW = "skipped in a row"
+
+
+class NonFinite(Exception):
+    """Too many steps in a row were skipped because their results were not finite.
+
+    Attributes:
+      state: as the last good step left it, but for its count of steps.
+      step: the last step that was skipped.
+    """
+
+    def __init__(
+        self,
+        state: TrainState,
+        step: int,
+        count: int,
+        batch: str,
+        checkpoints: Checkpoints | None,
+    ) -> None:
+        where = "in the exception's `state`"
+        if checkpoints is not None:
+            where = f"saved as {checkpoints.folder / str(step)}"
+        super().__init__(
+            f"fit: {count} steps in a row, up to step {step}, were skipped because the loss or "
+            f"the state would not have been finite. The last was {batch}. The state before them "
+            f"is {where}."
+        )
+        self.state, self.step = state, step
 
 
 class Stream(Protocol):
@@ -73,6 +102,7 @@ def fit(
     checkpoints: Checkpoints | None = None,
     checkpoint_every: int | None = None,
     position: Position | None = None,
+    max_skipped: int = 10,
     on_record: Sequence[Callable[[Record], None]] = (),
     should_stop: Callable[[], bool] = lambda: False,
     progress: bool | str | None = None,
@@ -99,6 +129,8 @@ def fit(
         none of a later step than the state's.
       checkpoint_every: steps between saves; at the end only if ``None``.
       position: what :meth:`Checkpoints.restore` gave with the state, to go on from there.
+      max_skipped: with a step of :func:`skip_nonfinite`, how many in a row may be skipped. On an
+        iterator of batches this is looked at every 16 steps.
       on_record: called with each record as it is made.
       should_stop: asked after each dispatch; ``True`` saves and returns early.
       progress: show a bar: ``True``, ``False``, a label, or ``None`` for "if a terminal".
@@ -111,6 +143,8 @@ def fit(
       ValueError: an option is out of range or needs another, the arrays disagree in length, the
         batch is larger than the data, the stream ends early, the state has already made
         ``steps`` updates, or ``checkpoints`` has later ones.
+      NonFinite: ``max_skipped`` steps in a row were skipped. The state as it was before them is
+        saved to ``checkpoints``, and with the exception.
     """
     done = int(state.step)
     counts = {
@@ -119,6 +153,7 @@ def fit(
         "record_every": record_every,
         "evaluate_every": evaluate_every,
         "checkpoint_every": checkpoint_every,
+        "max_skipped": max_skipped,
     }
     require_count("fit", **{k: v for k, v in counts.items() if v is not None})
     _check_start(done, steps, checkpoints)
@@ -126,9 +161,9 @@ def fit(
     position = Position() if position is None else position
     if hasattr(data, "__next__"):
         require(batch_size is None, "fit", "batch_size", batch_size, "None: the iterator batches")
-        feed: _Arrays | _Iterator = _Iterator(step, data, position.stream)
+        feed: _Arrays | _Iterator = _Iterator(step, data, position.stream, max_skipped)
     else:
-        feed = _Arrays(step, state, data, batch_size, seed)
+        feed = _Arrays(step, state, data, batch_size, seed, max_skipped)
     due = _Due(steps, record_every, evaluate_every, checkpoint_every)
     evaluation = _put(state, evaluation)  # once; jnp.asarray would compile for each shape
     history = list(position.history)
@@ -140,9 +175,15 @@ def fit(
             state, sums, ran = feed.run(state, sums, done, due.next(done) - done)
             done, count = done + ran, count + ran
             stopping = should_stop()
+            if float(sums.get(IN_A_ROW, 0)) >= max_skipped:
+                sums = sums | {IN_A_ROW: jnp.zeros_like(sums[IN_A_ROW])}  # another chance, resumed
+                if checkpoints is not None:
+                    numbers = {name: float(value) for name, value in sums.items()}
+                    checkpoints.save(state, Position(history, numbers, count, feed.position()))
+                    checkpoints.wait()
+                raise NonFinite(state, done, max_skipped, feed.describe(done), checkpoints)
             if due.record(done):
-                names = sorted(sums, key=lambda name: (name != "loss", name))
-                means = {name: float(sums[name]) / count for name in names}
+                means = _means(sums, count)
                 record: Record = {
                     "step": done,
                     "seconds": round(time.perf_counter() - started, 3),
@@ -154,7 +195,8 @@ def fit(
                 history.append(record)
                 for report in on_record:
                     report(record)
-                sums, count = _put(state, {name: np.float32(0) for name in sums}), 0
+                zeros = {name: np.float32(0) for name in sums if name != IN_A_ROW}
+                sums, count = sums | _put(state, zeros), 0
                 bar.update(done, record)
             else:
                 bar.update(done)
@@ -198,7 +240,13 @@ class _Arrays:
     """Feeds steps from arrays on the device, many steps per dispatch."""
 
     def __init__(
-        self, step: Step, state: TrainState, data: Any, batch_size: int | None, seed: int
+        self,
+        step: Step,
+        state: TrainState,
+        data: Any,
+        batch_size: int | None,
+        seed: int,
+        max_skipped: int,
     ) -> None:
         loader = hasattr(data, "__iter__") and not isinstance(data, tuple | list | dict)
         self.examples = common_length(
@@ -215,6 +263,7 @@ class _Arrays:
         )
         require(0 <= seed < 2**63, "fit", "seed", seed, "a number in [0, 2**63)")
         self.step, self.batch_size, self.seed = step, batch_size, seed
+        self.max_skipped = np.float32(max_skipped)
         self.data = _put(state, data)
         self.per_epoch = self.examples // batch_size
         self.program = _program(step)
@@ -239,10 +288,17 @@ class _Arrays:
         for i in range(count):
             rows[i] = self._examples_of(done + i)
         started = time.perf_counter()
-        state, sums = self.program(state, sums, self.data, rows, np.int32(count))
-        jax.block_until_ready(sums)
+        state, sums, ran = self.program(
+            state, sums, self.data, rows, np.int32(count), self.max_skipped
+        )
+        count = int(jax.block_until_ready(ran))
         self.seconds_per_step = (time.perf_counter() - started) / count
         return state, sums, count
+
+    def describe(self, done: int) -> str:
+        epoch, place = divmod(done - 1, self.per_epoch)
+        rows = np.array2string(self._examples_of(done - 1), threshold=20)
+        return f"batch {place + 1} of {self.per_epoch} of epoch {epoch + 1}, examples {rows}"
 
     def _examples_of(self, step: int) -> np.ndarray:
         epoch, place = divmod(step, self.per_epoch)
@@ -256,8 +312,8 @@ class _Arrays:
 class _Iterator:
     """Feeds steps from an iterator of batches, one dispatch each."""
 
-    def __init__(self, step: Step, stream: Any, position: Any) -> None:
-        self.step, self.stream = step, stream
+    def __init__(self, step: Step, stream: Any, position: Any, max_skipped: int) -> None:
+        self.step, self.stream, self.max_skipped = step, stream, max_skipped
         if position is not None:
             if not hasattr(stream, "set_state"):
                 raise ValueError(
@@ -287,8 +343,13 @@ class _Iterator:
             ran += 1
             if ran % MAX_QUEUE == 0:
                 jax.block_until_ready(sums)
+                if float(sums.get(IN_A_ROW, 0)) >= self.max_skipped:
+                    break
         jax.block_until_ready(sums)
         return state, sums, ran
+
+    def describe(self, done: int) -> str:
+        return f"batch {done} of the stream"
 
     def _next(self, done: int) -> Any:
         try:
@@ -312,14 +373,15 @@ def _start_sums(step: Step, state: TrainState, batch: Any, position: Position) -
         require(name not in ("step", "seconds"), "fit", "metrics", name, "another name")
     if position.count:
         require(
-            set(position.sums) == set(shapes),
+            set(position.sums) - {IN_A_ROW, "skipped"} == set(shapes) - {"skipped"},
             "fit",
             "position",
             sorted(position.sums),
             f"sums of the metrics that the step gives, {sorted(shapes)}",
             "Was the run started with other metrics?",
         )
-    return _put(state, {name: np.float32(position.sums.get(name, 0)) for name in shapes})
+    names = [*shapes, *[IN_A_ROW] * ("skipped" in shapes)]
+    return _put(state, {name: np.float32(position.sums.get(name, 0)) for name in names})
 
 
 def _put(state: TrainState, tree: Any) -> Any:
@@ -328,21 +390,47 @@ def _put(state: TrainState, tree: Any) -> Any:
 
 
 def _add(sums: Metrics, metrics: Metrics) -> Metrics:
-    return {name: sums[name] + metrics[name].astype(jnp.float32) for name in sums}
+    added = {name: sums[name] + value.astype(jnp.float32) for name, value in metrics.items()}
+    if IN_A_ROW in sums:
+        added[IN_A_ROW] = jnp.where(metrics["skipped"] > 0, sums[IN_A_ROW] + 1, 0)
+    return added
+
+
+def _means(sums: Metrics, count: int) -> dict[str, float]:
+    """Average over the steps that were not skipped; give the share of those that were."""
+    kept = count - round(float(sums.get("skipped", 0)))
+    means = {}
+    for name in sorted(sums, key=lambda name: (name != "loss", name)):
+        if name != IN_A_ROW:
+            steps = count if name == "skipped" else kept
+            means[name] = float(sums[name]) / steps if steps else float("nan")
+    return means
 
 
 @functools.lru_cache(maxsize=64)
-def _program(step: Step) -> Callable[..., tuple[TrainState, Metrics]]:
+def _program(step: Step) -> Callable[..., tuple[TrainState, Metrics, jax.Array]]:
     """Compile the loop once for each step function, whatever the number of steps."""
 
     def train_steps(
-        state: TrainState, sums: Metrics, data: Any, rows: jax.Array, count: jax.Array
-    ) -> tuple[TrainState, Metrics]:
-        def body(i: jax.Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
-            state, metrics = step(carry[0], take(data, rows[i]))
-            return state.in_place(), _add(carry[1], metrics)
+        state: TrainState,
+        sums: Metrics,
+        data: Any,
+        rows: jax.Array,
+        count: jax.Array,
+        max_skipped: jax.Array,
+    ) -> tuple[TrainState, Metrics, jax.Array]:
+        def going(carry: tuple[TrainState, Metrics, jax.Array]) -> jax.Array:
+            more = carry[2] < count
+            return more & (carry[1][IN_A_ROW] < max_skipped) if IN_A_ROW in carry[1] else more
 
-        return jax.lax.fori_loop(0, count, body, (state, sums))
+        def body(
+            carry: tuple[TrainState, Metrics, jax.Array],
+        ) -> tuple[TrainState, Metrics, jax.Array]:
+            state, sums, i = carry
+            state, metrics = step(state, take(data, rows[i]))
+            return state.in_place(), _add(sums, metrics), i + 1
+
+        return jax.lax.while_loop(going, body, (state, sums, jnp.int32(0)))
 
     return jax.jit(train_steps, donate_argnums=(0, 1))
 
