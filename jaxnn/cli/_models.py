@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from jaxnn import models, train
 from jaxnn.cli._parse import UsageError
+from jaxnn.train import parallel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,16 @@ class Training:
 
 
 @dataclasses.dataclass(frozen=True)
+class Devices:
+    """Training on several devices."""
+
+    mesh: str = ""
+    """Devices by axis, such as data=4,model=2; one size may be -1, the rest. Empty for one."""
+    fully_sharded: bool = False
+    """Keep only a part of every large parameter on each device of the axis data, or fsdp."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Model:
     """A model of the command line.
 
@@ -50,6 +61,7 @@ class Model:
       recipe: how it is trained unless told otherwise.
       text: whether it reads windows of a text, as long as its option ``context``, and writes.
       demo: whether ``jaxnn demo`` trains it unless told otherwise.
+      rules: how the mesh axis ``model`` splits it; empty if it does not.
     """
 
     title: str
@@ -57,6 +69,7 @@ class Model:
     recipe: Training
     text: bool = False
     demo: bool = True
+    rules: parallel.Rules = ()
 
 
 MODELS = {
@@ -64,18 +77,26 @@ MODELS = {
         "MLP",
         models.MLPConfig,
         Training(steps=1000, learning_rate=3e-3, weight_decay=1e-2, label_smoothing=0.1),
+        rules=parallel.MLP_RULES,
     ),
     "vit": Model(
         "Vision transformer",
         models.VisionTransformerConfig,
         Training(steps=800, batch_size=64, learning_rate=5e-3, warmup=0.1),
+        rules=parallel.TRANSFORMER_RULES,
     ),
     "spiking": Model(
         "Spiking MLP",
         models.SpikingMLPConfig,
         Training(steps=800, learning_rate=5e-3, weight_decay=1e-3),
+        rules=parallel.MLP_RULES,
     ),
-    "kan": Model("KAN", models.KANConfig, Training(steps=800, learning_rate=3e-3)),
+    "kan": Model(
+        "KAN",
+        models.KANConfig,
+        Training(steps=800, learning_rate=3e-3),
+        rules=parallel.KAN_RULES,
+    ),
     "spiking-conv": Model(
         "Spiking convolutional network",
         models.SpikingConvNetConfig,
@@ -93,6 +114,7 @@ MODELS = {
         models.GPTConfig,
         Training(steps=600, batch_size=32, learning_rate=4e-3, weight_decay=0.1),
         text=True,
+        rules=parallel.TRANSFORMER_RULES,
     ),
 }
 
@@ -116,7 +138,12 @@ def make_optimizer(options: Training) -> optax.GradientTransformation:
 
 
 def make_state(
-    network: nn.Module, options: Training, input_shape: tuple[int, ...], *, tokens: bool = False
+    network: nn.Module,
+    options: Training,
+    input_shape: tuple[int, ...],
+    *,
+    tokens: bool = False,
+    layout: parallel.Layout | None = None,
 ) -> Any:
     """Initialise a run's state, the same for the same seed."""
     return train.create_state(
@@ -125,4 +152,35 @@ def make_state(
         jnp.zeros((1, *input_shape), jnp.int32 if tokens else jnp.float32),
         key=jax.random.key(options.seed),
         ema_decay=options.ema_decay or None,
+        layout=layout,
     )
+
+
+def make_layout(name: str, devices: Devices) -> parallel.Layout | None:
+    """Make the layout asked for; ``None`` for one device.
+
+    Raises:
+      UsageError: there are not these devices, or the model cannot be split so.
+    """
+    rules = MODELS[name].rules
+    if not devices.mesh:
+        if devices.fully_sharded:
+            raise UsageError("--fully-sharded needs --mesh, e.g. --mesh data=-1")
+        return None
+    try:
+        mesh = parallel.make_mesh(devices.mesh)
+    except ValueError as error:
+        raise UsageError(f"--mesh: {error}") from None
+    unknown = [axis for axis in mesh.shape if axis not in ("data", "fsdp", "model")]
+    if unknown:
+        raise UsageError(f"--mesh has the axis {unknown[0]!r}; the axes are data, fsdp, model")
+    if "model" not in mesh.shape:
+        rules = ()
+    elif not rules:
+        raise UsageError(f"--mesh: {name} has no rules for the axis model; use data or fsdp")
+    if devices.fully_sharded:
+        axis = "fsdp" if "fsdp" in mesh.shape else "data"
+        if axis not in mesh.shape:
+            raise UsageError("--fully-sharded needs an axis data or fsdp in --mesh")
+        rules = parallel.fully_sharded(rules, axis=axis)
+    return parallel.Layout(mesh, rules)

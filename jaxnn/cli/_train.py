@@ -19,10 +19,12 @@ from flax import linen as nn
 
 from jaxnn import train
 from jaxnn._version import __version__
-from jaxnn.cli._models import MODELS, Training, find_model, make_state
+from jaxnn.cli._models import MODELS, Devices, Training, find_model, make_layout, make_state
 from jaxnn.cli._parse import UsageError, parse
 from jaxnn.cli._session import use_compilation_cache
 from jaxnn.cli._tasks import Task, load_task
+
+ONE_DEVICE = Devices()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +61,7 @@ class TrainOptions:
       training: how to train.
       keeping: where the run is kept.
       target: for a .csv, the column to predict.
+      devices: where to train, if on several.
     """
 
     data: str
@@ -66,6 +69,7 @@ class TrainOptions:
     training: Training = dataclasses.field(default_factory=Training)
     keeping: Keeping = dataclasses.field(default_factory=Keeping)
     target: str = ""
+    devices: Devices = dataclasses.field(default_factory=Devices)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +135,7 @@ def parse_train(argv: Sequence[str]) -> tuple[str, TrainOptions]:
         training: Training = model.recipe,
         keeping: Keeping = Keeping(),
         target: str = "",
+        devices: Devices = ONE_DEVICE,
     ) -> TrainOptions:
         """Train this model on built-in data or on a file.
 
@@ -141,8 +146,9 @@ def parse_train(argv: Sequence[str]) -> tuple[str, TrainOptions]:
             training: how to train.
             keeping: where the run is kept.
             target: For a .csv: the column to predict.
+            devices: training on several devices.
         """
-        return TrainOptions(data, model, training, keeping, target)
+        return TrainOptions(data, model, training, keeping, target, devices)
 
     # Each model has its own options, known only now.
     options.__annotations__["model"] = model.config
@@ -186,13 +192,15 @@ def run_training(
     """
     context = getattr(options.model, "context", None)
     task = load_task(options.data, target=options.target, context=context)
-    network, state = build(options.model, options.training, task)
+    layout = make_layout(model_name, options.devices)
+    network, state = build(options.model, options.training, task, layout)
     keeping = options.keeping
     config = {
         "model": model_name,
         "model_options": dataclasses.asdict(options.model),
         "data": task.source,
         "training": dataclasses.asdict(options.training),
+        "devices": dataclasses.asdict(options.devices),
         "records": {
             key: getattr(keeping, key)
             for key in ("record_every", "evaluate_every", "checkpoint_every")
@@ -236,7 +244,9 @@ def run_training(
         )
 
 
-def build(config: Any, training: Training, task: Task) -> tuple[nn.Module, train.TrainState]:
+def build(
+    config: Any, training: Training, task: Task, layout: train.parallel.Layout | None = None
+) -> tuple[nn.Module, train.TrainState]:
     """Make the module and its initial state from plain options.
 
     Raises:
@@ -252,7 +262,14 @@ def build(config: Any, training: Training, task: Task) -> tuple[nn.Module, train
             )
         if training.batch_size < 1 or not 0 <= training.ema_decay < 1:
             raise ValueError("--batch-size needs a number above 0, --ema-decay one in [0, 1)")
-        return network, make_state(network, training, task.input_shape, tokens=task.text)
+        part = batch_size(training, task) // training.accumulate_steps
+        if layout is not None and part % layout.batch_ways:
+            raise ValueError(
+                f"--batch-size gives parts of {part} examples, which the {layout.batch_ways} "
+                f"devices of {', '.join(layout.batch_axes or ())} in --mesh do not divide"
+            )
+        options: dict[str, Any] = {"tokens": task.text, "layout": layout}
+        return network, make_state(network, training, task.input_shape, **options)
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from None
 
@@ -321,7 +338,7 @@ def _train(
 
 
 def _resumed(folder: Path, config: dict[str, Any]) -> train.Run:
-    """Open a run to continue; its options must be the ones it was started with."""
+    """Open a run to continue; its options must be those it was started with, but the devices."""
     run = train.open_run(folder)
     new = json.loads(json.dumps(config))
     for part in ("model", "model_options", "data", "training", "records"):
