@@ -35,11 +35,15 @@ def start(random: np.random.Generator, modulus: int, units: int, scale: float) -
     return {name: jnp.asarray(values, jnp.float32) for name, values in draw.items()}
 
 
-def logits(params: dict[str, jax.Array], activation: Callable[..., jax.Array]) -> jax.Array:
+def logits(
+    params: dict[str, jax.Array],
+    activation: Callable[..., jax.Array],
+    readout: Callable[..., jax.Array] = jnp.matmul,
+) -> jax.Array:
     """Answer the whole table, ``(modulus ** 2, modulus)``."""
     hidden = params["left"][:, None, :] + params["right"][None, :, :]
     hidden = activation(hidden.reshape(-1, hidden.shape[-1]))
-    return hidden @ params["readout"]
+    return readout(hidden, params["readout"])
 
 
 def train(
@@ -50,6 +54,7 @@ def train(
     tx: optax.GradientTransformation,
     steps: int,
     activation: Callable[..., jax.Array],
+    readout: Callable[..., jax.Array] = jnp.matmul,
     until: float = 2.0,
 ) -> tuple[dict[str, jax.Array], Curves]:
     """Train on the kept entries until the others are mastered; to be called under ``jax.jit``.
@@ -61,6 +66,7 @@ def train(
       tx: the optimiser.
       steps: at most.
       activation: of the hidden units.
+      readout: logits of the hidden units and the parameters ``readout``.
       until: held-out accuracy at which to stop; above one, never.
     """
     modulus = params["readout"].shape[-1]
@@ -69,7 +75,7 @@ def train(
     weights = kept.astype(jnp.float32)
 
     def objective(params):
-        z = logits(params, activation)
+        z = logits(params, activation, readout)
         right = (jnp.argmax(z, axis=-1) == y).astype(jnp.float32)
         value = jnp.sum(jnp.where(kept, loss(z, y), 0.0)) / jnp.sum(weights)
         test = jnp.sum(right * (1 - weights)) / jnp.sum(1 - weights)

@@ -15,7 +15,8 @@ slopes = jax.jit(jax.grad(lambda o: losses.spherical_z_loss(o, Y).sum()))
 
 
 def test_z_loss_equals_scipys_scores():
-    z = zscore(np.asarray(OUT, np.float64), axis=-1)[ROWS, np.asarray(Y)]
+    scores = np.asarray(zscore(np.asarray(OUT, np.float64), axis=-1))
+    z = scores[ROWS, np.asarray(Y)]
     for a, b in ((1.0, 1.0), (3.0, -0.5)):
         got = z_loss(OUT, Y, sharpness=a, shift=b)
         np.testing.assert_allclose(got, np.log1p(np.exp(a * (b - z))) / a, rtol=1e-5)
