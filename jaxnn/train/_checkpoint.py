@@ -291,9 +291,15 @@ def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _leaves(tree: Any) -> list[tuple[str, np.ndarray]]:
-    pairs = jax.tree_util.tree_leaves_with_path(tree)
-    return [(jax.tree_util.keystr(path), np.asarray(leaf)) for path, leaf in pairs]
+def _leaves(tree: Any) -> Iterator[tuple[str, np.ndarray]]:
+    """Give each array whole, one at a time: a checksum must not depend on how it is split."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        here = getattr(leaf, "is_fully_addressable", True) or leaf.is_fully_replicated
+        if not here:
+            from jax.experimental import multihost_utils
+
+            leaf = multihost_utils.process_allgather(leaf, tiled=True)
+        yield jax.tree_util.keystr(path), np.asarray(leaf)
 
 
 def _shapes(tree: Any) -> dict[str, str]:

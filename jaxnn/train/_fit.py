@@ -174,7 +174,7 @@ def fit(
         while done < steps:
             state, sums, ran = feed.run(state, sums, done, due.next(done) - done)
             done, count = done + ran, count + ran
-            stopping = should_stop()
+            stopping = _anyone(should_stop())
             if float(sums.get(IN_A_ROW, 0)) >= max_skipped:
                 sums = sums | {IN_A_ROW: jnp.zeros_like(sums[IN_A_ROW])}  # another chance, resumed
                 if checkpoints is not None:
@@ -280,7 +280,9 @@ class _Arrays:
         self, state: TrainState, sums: Metrics, done: int, most: int
     ) -> tuple[TrainState, Metrics, int]:
         count = min(most, MAX_DISPATCH)
-        if not self.seconds_per_step:
+        if jax.process_count() > 1:
+            pass  # all must run as many, and clocks differ
+        elif not self.seconds_per_step:
             count = min(count, 2)  # the first dispatch measures
         else:
             count = min(count, max(1, int(DISPATCH_SECONDS / self.seconds_per_step)))
@@ -336,7 +338,10 @@ class _Iterator:
         self, state: TrainState, sums: Metrics, done: int, most: int
     ) -> tuple[TrainState, Metrics, int]:
         started, ran = time.perf_counter(), 0
-        while not ran or (ran < most and time.perf_counter() - started < DISPATCH_SECONDS):
+        several = jax.process_count() > 1  # all must run as many, and clocks differ
+        while ran < most and (
+            not ran or several or time.perf_counter() - started < DISPATCH_SECONDS
+        ):
             batch = self.pending if self.pending is not None else self._next(done + ran)
             self.pending = None
             state, sums = self.add(state, sums, batch)
@@ -382,6 +387,15 @@ def _start_sums(step: Step, state: TrainState, batch: Any, position: Position) -
         )
     names = [*shapes, *[IN_A_ROW] * ("skipped" in shapes)]
     return _put(state, {name: np.float32(position.sums.get(name, 0)) for name in names})
+
+
+def _anyone(wish: bool) -> bool:
+    """Say whether any process wishes it: they all must do the same."""
+    if jax.process_count() == 1:
+        return wish
+    from jax.experimental import multihost_utils
+
+    return bool(np.any(multihost_utils.process_allgather(np.array(wish))))
 
 
 def _put(state: TrainState, tree: Any) -> Any:

@@ -90,10 +90,14 @@ class Layout:
 
     def replicate(self, tree: PyTree) -> PyTree:
         """Copy arrays to every device, leaving those alone that lie on the mesh already."""
-        whole = NamedSharding(self.mesh, WHOLE)
         return jax.tree.map(
-            lambda leaf: leaf if self._holds(leaf) else jax.device_put(leaf, whole), tree
+            lambda leaf: leaf if self._holds(leaf) else jax.device_put(leaf, self.replicated), tree
         )
+
+    @property
+    def replicated(self) -> NamedSharding:
+        """The sharding of what lies whole on every device."""
+        return NamedSharding(self.mesh, WHOLE)
 
     @property
     def batch_ways(self) -> int:
