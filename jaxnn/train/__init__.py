@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from jaxnn.train._checkpoint import DamagedCheckpoint as DamagedCheckpoint
     from jaxnn.train._evaluate import evaluate as evaluate
     from jaxnn.train._evaluate import predict as predict
+    from jaxnn.train._feed import Position as Position
     from jaxnn.train._fit import NonFinite as NonFinite
-    from jaxnn.train._fit import Position as Position
     from jaxnn.train._fit import fit as fit
+    from jaxnn.train._monitor import Monitor as Monitor
     from jaxnn.train._nonfinite import skip_nonfinite as skip_nonfinite
     from jaxnn.train._policy import Policy as Policy
     from jaxnn.train._runs import Run as Run
@@ -39,9 +40,10 @@ if TYPE_CHECKING:
 _NAMES = {
     "Checkpoints": "_checkpoint",
     "DamagedCheckpoint": "_checkpoint",
+    "Monitor": "_monitor",
     "NonFinite": "_fit",
     "Policy": "_policy",
-    "Position": "_fit",
+    "Position": "_feed",
     "Run": "_runs",
     "Step": "_step",
     "TrainState": "_state",
@@ -60,6 +62,7 @@ _NAMES = {
 __all__ = [
     "Checkpoints",
     "DamagedCheckpoint",
+    "Monitor",
     "NonFinite",
     "Policy",
     "Position",

@@ -26,7 +26,7 @@ from jaxnn._check import require_count
 from jaxnn.train._state import TrainState
 
 if TYPE_CHECKING:
-    from jaxnn.train._fit import Position
+    from jaxnn.train._feed import Position
 
 
 class DamagedCheckpoint(Exception):
@@ -60,6 +60,10 @@ class Checkpoints:
         # Orbax gives a checkpoint its number for a name when it is complete.
         found = {int(path.name) for path in self.folder.iterdir() if path.name.isdecimal()}
         return sorted(found - self._damaged)
+
+    def discard_after(self, step: int) -> None:
+        """Take those of later steps for damaged: the next save removes them."""
+        self._damaged |= {found for found in self.steps() if found > step}
 
     def save(self, state: TrainState, position: "Position") -> None:
         """Start writing a checkpoint of ``state``; it is copied before this returns.
@@ -183,7 +187,7 @@ class Checkpoints:
     def _read(self, step: int, state: TrainState) -> tuple[TrainState, "Position"]:
         import orbax.checkpoint as ocp
 
-        from jaxnn.train._fit import Position
+        from jaxnn.train._feed import Position
 
         folder = self.folder / str(step)
         if not ocp.path.step.is_checkpoint_finalized(folder):

@@ -21,7 +21,7 @@ from tests.train.toys import (
     without_seconds,
 )
 
-FIT = importlib.import_module("jaxnn.train._fit")
+FEED = importlib.import_module("jaxnn.train._feed")
 METRICS = {"loss": losses.cross_entropy, "accuracy": losses.accuracy}
 
 
@@ -105,8 +105,8 @@ def test_equals_a_plain_loop():
 @pytest.mark.parametrize(("most", "seconds"), [(256, 0.0), (3, 0.5), (1, 0.5)])
 def test_any_split_into_dispatches_gives_the_same_bits(monkeypatch, most, seconds):
     want, records = fit()
-    monkeypatch.setattr(FIT, "MAX_DISPATCH", most)
-    monkeypatch.setattr(FIT, "DISPATCH_SECONDS", seconds)
+    monkeypatch.setattr(FEED, "MAX_DISPATCH", most)
+    monkeypatch.setattr(FEED, "DISPATCH_SECONDS", seconds)
     got, again = fit()
     assert_same_bits(got, want)
     assert without_seconds(again) == without_seconds(records)
@@ -193,8 +193,8 @@ def test_a_stream_is_waited_for_now_and_then(monkeypatch):
     x, y = examples()
     batches = [(x[row], y[row]) for row in rows]
     want, _ = fit(source=iter(batches), batch_size=None)
-    monkeypatch.setattr(FIT, "MAX_QUEUE", 3)
-    monkeypatch.setattr(FIT, "DISPATCH_SECONDS", 1e-9)
+    monkeypatch.setattr(FEED, "MAX_QUEUE", 3)
+    monkeypatch.setattr(FEED, "DISPATCH_SECONDS", 1e-9)
     got, _ = fit(source=iter(batches), batch_size=None)
     assert_same_bits(got, want)
 
@@ -271,7 +271,7 @@ def test_a_position_is_not_changed_by_fitting():
 
 
 def test_stopping_saves_and_returns(tmp_path, monkeypatch):
-    monkeypatch.setattr(FIT, "MAX_DISPATCH", 3)
+    monkeypatch.setattr(FEED, "MAX_DISPATCH", 3)
     asked = []
 
     def should_stop():

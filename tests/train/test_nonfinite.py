@@ -11,7 +11,7 @@ from jaxnn import train
 from jaxnn.train import losses
 from tests.train.toys import DROPPING, assert_same_bits, bits, examples, new_state, step_of
 
-FIT = importlib.import_module("jaxnn.train._fit")
+FEED = importlib.import_module("jaxnn.train._feed")
 SAFE = train.skip_nonfinite(step_of())
 
 
@@ -111,7 +111,7 @@ def test_fit_counts_what_was_skipped_and_averages_the_rest():
     assert all(np.isfinite(record["loss"]) for record in history)
     want = []
     state = new_state()
-    orders = np.concatenate([FIT._permutation(0, epoch, 90) for epoch in (0, 1)]).reshape(30, 6)
+    orders = np.concatenate([FEED._permutation(0, epoch, 90) for epoch in (0, 1)]).reshape(30, 6)
     x, y = spoilt_examples([7])
     for rows in orders:
         state, metrics = SAFE(state, (jnp.asarray(x[rows]), jnp.asarray(y[rows])))
@@ -126,7 +126,7 @@ def test_fit_counts_what_was_skipped_and_averages_the_rest():
 def test_fit_stops_after_too_many_in_a_row(tmp_path, stream):
     """All is spoilt from the ninth step on; what was learned before is kept, and saved."""
     x, y = (np.array(array) for array in examples())
-    orders = FIT._permutation(0, 0, 90).reshape(15, 6)
+    orders = FEED._permutation(0, 0, 90).reshape(15, 6)
     x[orders[8:].ravel()] = np.nan
     checkpoints = train.Checkpoints(tmp_path)
     source = ((x[rows], y[rows]) for rows in orders) if stream else (x, y)
@@ -153,7 +153,7 @@ def test_fit_stops_after_too_many_in_a_row(tmp_path, stream):
 
 def test_skipped_steps_in_a_row_are_counted_across_records_and_resumes(tmp_path):
     x, y = (np.array(array) for array in examples())
-    orders = FIT._permutation(0, 0, 90).reshape(15, 6)
+    orders = FEED._permutation(0, 0, 90).reshape(15, 6)
     x[orders[3:9].ravel()] = np.nan
     with pytest.raises(train.NonFinite, match="up to step 9,"):
         fit((x, y), steps=15, record_every=2, max_skipped=6)
