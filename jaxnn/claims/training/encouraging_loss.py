@@ -1,13 +1,13 @@
 """A bonus for well-classified examples keeps margins growing.
 
-A network 64-64-10 on the library's digits, 2000 steps of Adam at 1e-3 in batches of 64, five starts;
-the cross-entropy and the loss with a bonus (log-end 0.75) share starts and batches. The energy is
-the logsumexp of the logits; noise is uniform in each pixel. The imbalanced set keeps one in twenty
-of the odd digits.
+A network 64-64-10 on the library's digits, 2000 steps of Adam at 1e-3 in batches of 64, five
+starts; the cross-entropy and the loss with a bonus (log-end 0.75) share starts and batches. The
+energy is the logsumexp of the logits; noise is uniform in each pixel. The imbalanced set keeps one
+in twenty of the odd digits.
 
-After 600 steps, tried first, the frequent digits have the bonus's constant slopes to themselves: the
-mean recall on the imbalanced set is 5.2, 4.0 and 4.1 points below the cross-entropy's at seeds 0 to
-2, and all other checks hold.
+After 600 steps, tried first, the frequent digits have the bonus's constant slopes to themselves:
+the mean recall on the imbalanced set is 5.2, 4.0 and 4.1 points below the cross-entropy's at seeds
+0 to 2, and all other checks hold.
 """
 
 import functools
