@@ -62,3 +62,8 @@ def initialise(random: np.random.Generator, model: nn.Module, x: Any) -> Any:
 
     shapes = jax.eval_shape(model.init, jax.random.key(0), x)["params"]
     return jax.tree.map(draw, shapes)
+
+
+def apply(model: nn.Module, params: Any, *args: Any, **options: Any) -> Any:
+    """Apply a model to parameters alone."""
+    return model.apply({"params": params}, *args, **options)

@@ -58,7 +58,7 @@ def identities(key: jax.Array) -> list[Check]:
 
         def joint(params):
             def total(labels):
-                ys = network.apply({"params": params}, x, labels, method="activities")
+                ys = _local.apply(network, params, x, labels, method="activities")
                 return sum(jnp.sum(jnp.square(y), axis=-1) for y in ys) - (8 + 7 + 6)
 
             return jnp.mean(jax.nn.softplus(-total(y)) + jax.nn.softplus(total(wrong)))
@@ -85,12 +85,11 @@ def effects(key: jax.Array) -> list[Check]:
 
     @jax.jit
     def measure(params, wrong):
-        variables = {"params": params}
         pairs = (
-            network.apply(variables, test_x, labels, method="activities")
+            _local.apply(network, params, test_x, labels, method="activities")
             for labels in (test_y, wrong)
         )
-        scores = [network.clone(skip=skip).apply(variables, test_x) for skip in (0, 1)]
+        scores = [_local.apply(network.clone(skip=skip), params, test_x) for skip in (0, 1)]
         right = [100 * jnp.mean(s.argmax(-1) == test_y) for s in scores]
         return *right, jnp.mean(_loss(True)(*pairs)[:, 0])
 

@@ -37,7 +37,7 @@ def identities(key: jax.Array) -> list[Check]:
     def slopes(params):
         def losses(params):
             pairs = (
-                network.apply({"params": params}, x, labels, method="activities")
+                _local.apply(network, params, x, labels, method="activities")
                 for labels in (y, wrong)
             )
             return jnp.sum(local_learning.goodness_loss(*pairs), axis=0)
@@ -75,7 +75,7 @@ def agreements(key: jax.Array) -> list[Check]:
     kernels = [np.asarray(params[f"layers_{i}"]["layers_0"]["kernel"], float) for i in range(3)]
     images, labels = np.asarray(x, float), np.asarray(y)
     wanted = [np.zeros_like(w) for w in kernels]
-    for image, right, other in zip(images, labels, wrong, strict=True):
+    for image, right, other in zip(images, labels.tolist(), wrong.tolist(), strict=True):
         for label, sign in ((right, -1), (other, 1)):
             for i, (h, out) in enumerate(_by_hand(kernels, image, label)):
                 slope = sign / (1 + np.exp(-sign * ((out**2).sum() - len(out))))
@@ -89,7 +89,7 @@ def agreements(key: jax.Array) -> list[Check]:
         [sum((out**2).sum() for _, out in _by_hand(kernels, image, c)[1:]) for c in range(3)]
         for image in images
     ]
-    tried = np.asarray(network.apply({"params": params}, x))
+    tried = np.asarray(_local.apply(network, params, x))
     return [
         Check("gradients against NumPy, relative", max(errors), "<=", 1e-4),
         Check(
@@ -109,7 +109,7 @@ def effects(key: jax.Array) -> list[Check]:
     loss = functools.partial(local_learning.goodness_loss, threshold=0.1)
     gradients = local_learning.forward_forward(network, loss=loss)
     run = _local.trainer(gradients, optax.adam(1e-3))
-    predict = jax.jit(lambda params: network.apply({"params": params}, test_x).argmax(-1))
+    predict = jax.jit(lambda params: _local.apply(network, params, test_x).argmax(-1))
     rows, chance = [], np.nan
     for seed in range(SEEDS):
         start = _local.initialise(random, network, jnp.asarray(x[:2]))
@@ -180,7 +180,7 @@ def _by_hand(kernels: list[np.ndarray], image: np.ndarray, label: int) -> list[t
 
 
 def _goodness(network, params, x, labels):
-    activities = network.apply({"params": params}, x, labels, method="activities")
+    activities = _local.apply(network, params, x, labels, method="activities")
     return [local_learning.goodness(y) for y in activities]
 
 
@@ -188,7 +188,8 @@ def _areas(network, params, x, right, wrong) -> list[float]:
     """Give how often a right label's goodness exceeds a wrong label's, layer by layer."""
     pairs = (_goodness(network, params, x, labels) for labels in (right, wrong))
     return [
-        np.mean(np.asarray(a)[:, None] > np.asarray(b)[None]) for a, b in zip(*pairs, strict=True)
+        float(np.mean(np.asarray(a)[:, None] > np.asarray(b)[None]))
+        for a, b in zip(*pairs, strict=True)
     ]
 
 

@@ -113,7 +113,8 @@ class DirectFeedback(nn.Module):
 
     ``train.make_step`` trains it as it is. Each call of a block has its output taught by the
     error: with transformer blocks as blocks this is the paper's "macro" form, back-propagation
-    within a block and none between; with the maps inside as blocks it is its "micro" form. What
+    within a block and none between; with the parts inside as blocks it is its "micro" form. A block
+    of the paper includes its non-linearity: the error then meets its slope. What
     stands before the first block belongs to it, and what stands after the last has its true
     gradient; so a block must not be the one that gives the outputs.
 
