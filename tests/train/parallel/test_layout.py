@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -266,3 +267,25 @@ def test_accumulated_parts_are_each_split():
         layout.shardings(got)
     )
     assert layout.batch_ways == BATCH // 2
+
+
+class Remembering(nn.Module):
+    """Keeps its last batch, which comes split over the devices."""
+
+    @nn.compact
+    def __call__(self, x):
+        last = self.variable("memory", "last", jnp.zeros_like, x)
+        if not self.is_initializing():
+            last.value = x
+        return nn.Dense(8)(x)
+
+
+def test_what_the_compiler_would_move_stays():
+    """The layout has the memory whole; left to itself it would lie as the batch does."""
+    layout = Layout(make_mesh("data=8"))
+    x, y = toy("mlp").x, toy("mlp").y
+    state = train.create_state(Remembering(), ADAM, x, key=jax.random.key(0), layout=layout)
+    state, _ = step_of()(state, (x, y))
+    last = state.collections["memory"]["last"]
+    np.testing.assert_array_equal(last, x)
+    assert last.sharding == NamedSharding(layout.mesh, P())
