@@ -23,6 +23,8 @@ class EvaluateOptions:
     """The run's folder, or its name in the folder of runs."""
     runs: Path = Path("runs")
     """Folder of all runs."""
+    best: bool = False
+    """Score the state of the lowest test loss, kept by `jaxnn train --best`."""
     json: bool = False
     """Print the figures as one JSON object."""
 
@@ -39,7 +41,7 @@ class Loaded:
     history: list[dict[str, float]]
 
 
-def load_run(name: str, runs: Path, *, text_only: bool = False) -> Loaded:
+def load_run(name: str, runs: Path, *, text_only: bool = False, best: bool = False) -> Loaded:
     """Read a run back from its config and newest intact checkpoint.
 
     Args:
@@ -47,6 +49,7 @@ def load_run(name: str, runs: Path, *, text_only: bool = False) -> Loaded:
       runs: the folder of runs.
       text_only: whether it must be a model that writes; its data are then not read, which may
         be gone, and ``task`` holds blanks.
+      best: take the best state that was kept instead.
 
     Raises:
       UsageError: there is no such run, it has no checkpoint, or its files cannot be used.
@@ -77,9 +80,11 @@ def load_run(name: str, runs: Path, *, text_only: bool = False) -> Loaded:
         raise UsageError(f"{folder / 'config.json'} is not a run's config: {error}") from None
     network, state = build(config, training, task)
     try:
-        restored = run.open_checkpoints().restore(state)
+        restored = (run.open_best() if best else run.open_checkpoints()).restore(state)
     except (ValueError, train.DamagedCheckpoint) as error:
         raise UsageError(str(error)) from None
+    if restored is None and best:
+        raise UsageError(f"run {folder} has no best state; it is kept by `jaxnn train --best`")
     if restored is None:
         raise UsageError(f"run {folder} has no checkpoint yet; continue it with --resume")
     state, position = restored
@@ -89,7 +94,7 @@ def load_run(name: str, runs: Path, *, text_only: bool = False) -> Loaded:
 def evaluate_command(options: EvaluateOptions) -> int:
     """Carry out ``jaxnn evaluate``."""
     use_compilation_cache()
-    loaded = load_run(options.run, options.runs)
+    loaded = load_run(options.run, options.runs, best=options.best)
     dataset = loaded.task.scored
     figures = {
         split: train.evaluate(loaded.state, getattr(dataset, split), loaded.task.metrics)

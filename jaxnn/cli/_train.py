@@ -21,6 +21,7 @@ from jaxnn import train
 from jaxnn._version import __version__
 from jaxnn.cli._models import MODELS, Devices, Training, find_model, make_layout, make_state
 from jaxnn.cli._parse import UsageError, parse
+from jaxnn.cli._profile import Profiler, describe_cost
 from jaxnn.cli._session import use_compilation_cache
 from jaxnn.cli._tasks import Task, load_task
 
@@ -45,6 +46,14 @@ class Keeping:
     """Steps between checkpoints."""
     keep: int = 3
     """How many of the newest checkpoints are kept."""
+    best: bool = False
+    """Keep the state of the lowest test loss too, in the run's folder best/."""
+    patience: int = 0
+    """Stop after so many evaluations in a row without a lower test loss; 0 never."""
+    max_skipped: int = 10
+    """Steps in a row that may be skipped because loss or result is not finite; 0 looks at none."""
+    profile: bool = False
+    """Write a trace of some early steps to the run's folder profile/, and count operations."""
     tensorboard: bool = False
     """Write the records for TensorBoard too, to the run's folder tensorboard/."""
     json: bool = False
@@ -86,7 +95,8 @@ class Result:
       parameters: number of parameters.
       seconds: wall time of the training, compilation included.
       steps_per_second: rate after compilation.
-      stopped: whether it was asked to stop early.
+      stopped: whether it was asked to stop early, or lost patience.
+      cost: of a step, if it was profiled.
     """
 
     run: train.Run
@@ -99,6 +109,7 @@ class Result:
     seconds: float
     steps_per_second: float
     stopped: bool
+    cost: train.Cost | None = None
 
     def summary(self) -> dict[str, Any]:
         """Give the figures as ``summary.json`` and ``--json`` have them."""
@@ -162,7 +173,11 @@ def train_command(parsed: tuple[str, TrainOptions]) -> int:
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs what it raises as well
     name, options = parsed
     with StopSignals() as stopped:
-        result = run_training(name, options, should_stop=stopped)
+        try:
+            result = run_training(name, options, should_stop=stopped)
+        except train.NonFinite as error:
+            print(f"jaxnn train: {error}", file=sys.stderr)
+            return 1
     if options.keeping.json:
         print(json.dumps(result.summary()))
     else:
@@ -171,7 +186,11 @@ def train_command(parsed: tuple[str, TrainOptions]) -> int:
             f"{result.run.folder}: {int(result.state.step)} steps in {result.seconds:.1f} s; "
             f"test {figures}"
         )
-    if result.stopped:
+        if result.cost is not None:
+            print(describe_cost(result.cost, result.steps_per_second))
+    if result.stopped and not stopped.code:
+        print(f"no lower test loss in {options.keeping.patience} evaluations", file=sys.stderr)
+    elif result.stopped:
         print("stopped early and saved; continue with --resume", file=sys.stderr)
         return stopped.code
     return 0
@@ -208,9 +227,11 @@ def run_training(
         "jaxnn": __version__,
     }
     folder = keeping.runs / (keeping.name or f"{model_name}-{Path(options.data).stem}")
-    for key in ("record_every", "evaluate_every", "checkpoint_every", "keep"):
-        if getattr(keeping, key) < 1:
-            raise UsageError(f"--{key.replace('_', '-')} is {getattr(keeping, key)}; needs >= 1")
+    least = {"record_every": 1, "evaluate_every": 1, "checkpoint_every": 1, "keep": 1}
+    for key, bound in (least | {"patience": 0, "max_skipped": 0}).items():
+        if getattr(keeping, key) < bound:
+            got = getattr(keeping, key)
+            raise UsageError(f"--{key.replace('_', '-')} is {got}; needs >= {bound}")
     writer_of = _tensorboard if keeping.tensorboard else None
     if writer_of is not None:
         writer_of(None)
@@ -231,6 +252,7 @@ def run_training(
         if writer_of is not None:
             on_record.append(writer_of(run.folder / "tensorboard"))
         return _train(
+            stack,
             run,
             state,
             network,
@@ -280,6 +302,7 @@ def batch_size(training: Training, task: Task) -> int:
 
 
 def _train(
+    stack: contextlib.ExitStack,
     run: train.Run,
     state: train.TrainState,
     network: nn.Module,
@@ -301,6 +324,17 @@ def _train(
         accumulate_steps=training.accumulate_steps,
         policy=policy,
     )
+    if keeping.max_skipped:
+        step = train.skip_nonfinite(step)
+    best = stack.enter_context(contextlib.closing(run.open_best())) if keeping.best else None
+    monitor = None
+    if best is not None or keeping.patience:
+        monitor = train.Monitor("test_loss", patience=keeping.patience or None, best=best)
+    cost = None
+    if keeping.profile:
+        rows = jax.tree.map(lambda a: a[: batch_size(training, task)], task.dataset.train)
+        cost = train.cost_of(step, state, tuple(rows))
+        should_stop = stack.enter_context(Profiler(run.folder / "profile", should_stop))
     first, started = int(state.step), time.perf_counter()
     history = position.history
     if first < training.steps:
@@ -318,6 +352,8 @@ def _train(
             checkpoints=checkpoints,
             checkpoint_every=keeping.checkpoint_every,
             position=position,
+            monitor=monitor,
+            max_skipped=keeping.max_skipped or 1,
             on_record=on_record,
             should_stop=should_stop,
             progress=progress,
@@ -334,6 +370,7 @@ def _train(
         seconds=seconds,
         steps_per_second=_rate(history, first),
         stopped=int(state.step) < training.steps,
+        cost=cost,
     )
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from jaxnn.train import pruning as pruning
     from jaxnn.train._checkpoint import Checkpoints as Checkpoints
     from jaxnn.train._checkpoint import DamagedCheckpoint as DamagedCheckpoint
+    from jaxnn.train._cost import Cost as Cost
+    from jaxnn.train._cost import cost_of as cost_of
+    from jaxnn.train._cost import peak_flops as peak_flops
     from jaxnn.train._evaluate import evaluate as evaluate
     from jaxnn.train._evaluate import predict as predict
     from jaxnn.train._feed import Position as Position
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "Checkpoints": "_checkpoint",
+    "Cost": "_cost",
     "DamagedCheckpoint": "_checkpoint",
     "Monitor": "_monitor",
     "NonFinite": "_fit",
@@ -47,6 +51,7 @@ _NAMES = {
     "Run": "_runs",
     "Step": "_step",
     "TrainState": "_state",
+    "cost_of": "_cost",
     "create_run": "_runs",
     "create_state": "_state",
     "evaluate": "_evaluate",
@@ -54,6 +59,7 @@ _NAMES = {
     "make_gradient_step": "_step",
     "make_step": "_step",
     "open_run": "_runs",
+    "peak_flops": "_cost",
     "predict": "_evaluate",
     "skip_nonfinite": "_nonfinite",
     "tensorboard_writer": "_tensorboard",
@@ -61,6 +67,7 @@ _NAMES = {
 
 __all__ = [
     "Checkpoints",
+    "Cost",
     "DamagedCheckpoint",
     "Monitor",
     "NonFinite",
@@ -70,6 +77,7 @@ __all__ = [
     "Step",
     "TrainState",
     "continual",
+    "cost_of",
     "create_run",
     "create_state",
     "evaluate",
@@ -82,6 +90,7 @@ __all__ = [
     "open_run",
     "optimizers",
     "parallel",
+    "peak_flops",
     "predict",
     "pruning",
     "skip_nonfinite",

@@ -59,6 +59,8 @@ class Progress:
         fields = {"rate": f"{(done - self.first) / seconds:,.0f}/s"}
         if record is not None:
             shown = {k: v for k, v in record.items() if k not in ("step", "seconds")}
+            if not shown.get("skipped"):  # which is what one hopes for
+                shown.pop("skipped", None)
             fields["values"] = "  ".join(f"{name} {value:.3g}" for name, value in shown.items())
         self.bar.update(self.task, completed=done, **fields)
 

@@ -40,6 +40,10 @@ class Run:
         """The file of records, one JSON object a line."""
         return self.folder / "metrics.jsonl"
 
+    def open_best(self) -> Checkpoints:
+        """Open the folder of the best state, where a run keeps it."""
+        return Checkpoints(self.folder / "best", keep=1)
+
     def open_checkpoints(self, *, keep: int = 3) -> Checkpoints:
         """Open the run's checkpoints."""
         return Checkpoints(self.checkpoints, keep=keep)
