@@ -3,7 +3,8 @@
 The library's digits, 8 x 8. The network: two convolutions of 3 x 3 with 16 and 32 channels, each
 rectified and pooled by 2, 64 rectified units, dropout of one half, 10 outputs; 400 steps of Adam at
 1e-3 in batches of 64 (the paper's has twice the sizes, for images of 28 x 28). The head's weights
-decay as in an SVM with C = 1 over all training images. Two starts, shared by both heads.
+decay as in an SVM with C = 1 over all training images. Two starts, shared by both heads. 300
+steps, tried after, are too few: at seed 1 the SVM is at 95.6 % and 1.7 points behind.
 """
 
 from typing import Any

@@ -7,7 +7,7 @@ in twenty of the odd digits.
 
 After 600 steps, tried first, the frequent digits have the bonus's constant slopes to themselves:
 the mean recall on the imbalanced set is 5.2, 4.0 and 4.1 points below the cross-entropy's at seeds
-0 to 2, and all other checks hold.
+0 to 2, and all other checks hold. After 1500 steps it is 0.1 and 1.4 above, and 0.3 below.
 """
 
 import functools
