@@ -1,4 +1,4 @@
-"""The command line: ``jaxnn demo | train | evaluate | analyze | generate | claims | bench``.
+"""``jaxnn demo | train | sweep | evaluate | analyze | generate | claims | bench``: the commands.
 
 Exit codes: 0 done; 1 the work was done and the answer is no (a claim fails); 2 the command
 could not be carried out as asked, nothing was written; 74 a disk is full or failing, what was
@@ -25,6 +25,7 @@ Neural networks as pure functions in JAX.
 commands:
   demo              train four networks on handwritten digits, analyse them, write a report
   train MODEL DATA  train a network on built-in data or your own .npz, .csv or text
+  sweep MODEL DATA  train many times, options chosen by Optuna
   evaluate RUN      score a trained run on all its examples
   analyze RUN       attribution, sparsity and pictures of a run, as an HTML report
   generate RUN      let a trained gpt write
@@ -78,6 +79,7 @@ def _commands(command: str) -> Callable[[Sequence[str]], int]:
     found = {
         "demo": _run_demo,
         "train": _run_train,
+        "sweep": _run_sweep,
         "evaluate": _run_evaluate,
         "analyze": _run_analyze,
         "generate": _run_generate,
@@ -85,7 +87,7 @@ def _commands(command: str) -> Callable[[Sequence[str]], int]:
         "bench": _run_bench,
     }.get(command)
     if found is None:
-        known = "demo, train, evaluate, analyze, generate, claims, bench"
+        known = "demo, train, sweep, evaluate, analyze, generate, claims, bench"
         print(f"jaxnn: unknown command {command!r}; the commands are {known}", file=sys.stderr)
         raise SystemExit(2)
     return found
@@ -101,6 +103,12 @@ def _run_train(argv: Sequence[str]) -> int:
     from jaxnn.cli._train import parse_train, train_command
 
     return train_command(parse_train(argv))
+
+
+def _run_sweep(argv: Sequence[str]) -> int:
+    from jaxnn.cli._sweep import parse_sweep, sweep
+
+    return sweep(parse_sweep(argv))
 
 
 def _run_evaluate(argv: Sequence[str]) -> int:
