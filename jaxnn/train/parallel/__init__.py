@@ -5,8 +5,13 @@ lie; ``make_step``, ``fit``, ``evaluate`` and ``Checkpoints`` then work on it un
 rules a layout is data parallelism, with :func:`fully_sharded` each device keeps a part of every
 parameter, with a table of the model's, e.g. ``TRANSFORMER_RULES``, layers are split within
 (Megatron's columns and rows). JAX's compiler puts in the communication.
+
+What no table can say is a function: :func:`ulysses_attention` splits the sequence ("DeepSpeed
+Ulysses", 2023). :func:`collectives` lists what a compiled program sends.
 """
 
+from jaxnn.train.parallel._collectives import Collective as Collective
+from jaxnn.train.parallel._collectives import collectives as collectives
 from jaxnn.train.parallel._distributed import initialize as initialize
 from jaxnn.train.parallel._layout import Layout as Layout
 from jaxnn.train.parallel._layout import shard_batch as shard_batch
@@ -19,13 +24,16 @@ from jaxnn.train.parallel._rules import partition as partition
 from jaxnn.train.parallel._tables import KAN_RULES as KAN_RULES
 from jaxnn.train.parallel._tables import MLP_RULES as MLP_RULES
 from jaxnn.train.parallel._tables import TRANSFORMER_RULES as TRANSFORMER_RULES
+from jaxnn.train.parallel._ulysses import ulysses_attention as ulysses_attention
 
 __all__ = [
     "KAN_RULES",
     "MLP_RULES",
     "TRANSFORMER_RULES",
+    "Collective",
     "Layout",
     "Rules",
+    "collectives",
     "fully_sharded",
     "if_divisible",
     "initialize",
@@ -33,4 +41,5 @@ __all__ = [
     "partition",
     "shard_batch",
     "shard_state",
+    "ulysses_attention",
 ]
