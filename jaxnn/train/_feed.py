@@ -136,8 +136,11 @@ class ArrayFeed:
 class StreamFeed:
     """Feeds steps from an iterator of batches, one dispatch each."""
 
-    def __init__(self, step: Step, stream: Any, position: Any, max_skipped: int) -> None:
+    def __init__(
+        self, step: Step, state: TrainState, stream: Any, position: Any, max_skipped: int
+    ) -> None:
         self.step, self.stream, self.max_skipped = step, stream, max_skipped
+        self.layout = state.layout
         if position is not None:
             if not hasattr(stream, "set_state"):
                 raise ValueError(
@@ -180,12 +183,13 @@ class StreamFeed:
 
     def _next(self, done: int) -> Any:
         try:
-            return next(self.stream)
+            batch = next(self.stream)
         except StopIteration:
             raise ValueError(
                 f"fit: `data` ended after {done} updates, before `steps` were made; repeat the "
                 "stream, or ask for fewer."
             ) from None
+        return batch if self.layout is None else self.layout.shard(batch)
 
     def position(self) -> Any:
         if self.pending is not None:

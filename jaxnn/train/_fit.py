@@ -75,7 +75,9 @@ def fit(
         each of the layout's, if the state has one and they are not spread over them already),
         shuffled each epoch (a last incomplete batch is left out) and indexed there; or an
         iterator of batches: a grain iterator, whose position is saved and continued, or a
-        generator, which has none and must be advanced by hand before resuming.
+        generator, which has none and must be advanced by hand before resuming. With several
+        processes each gives its share of the batches, as :func:`~jaxnn.train.parallel.shard_batch`
+        takes them; arrays are the same in all.
       steps: value of ``state.step`` to stop at, so that the same call resumes a run.
       batch_size: examples per step; needed for arrays, not taken for iterators.
       seed: seed of the order of the examples, in [0, 2**63).
@@ -122,7 +124,7 @@ def fit(
     position = Position() if position is None else position
     if hasattr(data, "__next__"):
         require(batch_size is None, "fit", "batch_size", batch_size, "None: the iterator batches")
-        feed: ArrayFeed | StreamFeed = StreamFeed(step, data, position.stream, max_skipped)
+        feed: ArrayFeed | StreamFeed = StreamFeed(step, state, data, position.stream, max_skipped)
     else:
         feed = ArrayFeed(step, state, data, batch_size, seed, max_skipped)
     due = _Due(steps, record_every, evaluate_every, checkpoint_every)

@@ -88,6 +88,34 @@ class Layout:
         """Split a batch, inside a compiled function, over the data axes."""
         return jax.lax.with_sharding_constraint(batch, self._batch_shardings(batch))
 
+    def shard(self, batch: PyTree) -> PyTree:
+        """Put a batch on the devices, split over the data axes; see :func:`shard_batch`."""
+        ways = self.batch_ways // math.gcd(self.batch_ways, jax.process_count())
+        shardings = self._batch_shardings(batch, ways)
+
+        def place(leaf: Any, sharding: NamedSharding) -> jax.Array:
+            if self._holds(leaf):
+                return leaf
+            if jax.process_count() == 1:
+                return jax.device_put(leaf, sharding)
+            self._require_shares(sharding)
+            return jax.make_array_from_process_local_data(sharding, np.asarray(leaf))
+
+        return jax.tree.map(place, batch, shardings)
+
+    def _require_shares(self, sharding: NamedSharding) -> None:
+        """Refuse a mesh on which processes would have to give each other's examples too."""
+        if not self.batch_axes:
+            return
+        rows = sharding.addressable_devices_indices_map((self.batch_ways,)).values()
+        mine = len({row[0].indices(self.batch_ways)[:2] for row in rows if row})
+        if mine * jax.process_count() != self.batch_ways:
+            raise ValueError(
+                f"shard_batch: the mesh {dict(self.mesh.shape)} gives this process {mine} of the "
+                f"{self.batch_ways} parts of a batch; with {jax.process_count()} processes it "
+                "needs as many each. Name the axes of the batch first in the mesh."
+            )
+
     def replicate(self, tree: PyTree) -> PyTree:
         """Copy arrays to every device, leaving those alone that lie on the mesh already."""
         return jax.tree.map(
@@ -163,19 +191,10 @@ def shard_batch(batch: PyTree, layout: Layout) -> PyTree:
       The batch; what lies on the mesh already is not copied.
 
     Raises:
-      ValueError: the devices do not divide the number of examples.
+      ValueError: the devices do not divide the number of examples, or not every process has its
+        own share of them.
 
     Example:
       >>> state, metrics = step(state, shard_batch((x, y), state.layout))
     """
-    ways = layout.batch_ways // math.gcd(layout.batch_ways, jax.process_count())
-    shardings = layout._batch_shardings(batch, ways)
-
-    def place(leaf: Any, sharding: NamedSharding) -> jax.Array:
-        if layout._holds(leaf):
-            return leaf
-        if jax.process_count() == 1:
-            return jax.device_put(leaf, sharding)
-        return jax.make_array_from_process_local_data(sharding, np.asarray(leaf))
-
-    return jax.tree.map(place, batch, shardings)
+    return layout.shard(batch)

@@ -289,3 +289,11 @@ def test_what_the_compiler_would_move_stays():
     last = state.collections["memory"]["last"]
     np.testing.assert_array_equal(last, x)
     assert last.sharding == NamedSharding(layout.mesh, P())
+
+
+def test_processes_that_share_examples_are_refused(monkeypatch):
+    """All eight parts of a batch lie on this process's devices, and it is said to be one of two."""
+    layout = Layout(make_mesh("data=8"))
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"gives this process 8 of the 8 parts .* batch first"):
+        shard_batch(np.zeros((8, 2), np.float32), layout)

@@ -97,13 +97,14 @@ def finish(folder, processes):
 
 
 @pytest.mark.slow
-def test_killed_and_restarted_two_processes_end_like_one(tmp_path):
+@pytest.mark.parametrize("source", [{}, {"STREAM": "1"}], ids=["arrays", "stream"])
+def test_killed_and_restarted_two_processes_end_like_one(tmp_path, source):
     """One is killed while both train; both are started again, and go on from a checkpoint."""
     started = []
     try:
-        started += start(tmp_path / "one", 1)
+        started += start(tmp_path / "one", 1, **source)
         folder = tmp_path / "two"
-        pair = start(folder, 2, SLOW="1")
+        pair = start(folder, 2, SLOW="1", **source)
         started += pair
         deadline = time.monotonic() + 120
         while not (folder / "checkpoints" / "4").is_dir():
@@ -117,7 +118,7 @@ def test_killed_and_restarted_two_processes_end_like_one(tmp_path):
         for process in pair:
             process.wait()
         assert not (folder / "params.npz").exists()
-        again = start(folder, 2)
+        again = start(folder, 2, **source)
         started += again
         got = finish(folder, again)
         want = finish(tmp_path / "one", started[:1])

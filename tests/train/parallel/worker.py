@@ -1,6 +1,7 @@
 """One of the processes of a training program: ``python -m tests.train.parallel.worker FOLDER``.
 
-With ``JAX_NUM_PROCESSES`` it joins the others; without, it trains alone on devices of its own.
+With ``JAX_NUM_PROCESSES`` it joins the others; without, it trains alone on devices of its own. With
+``STREAM`` each reads its share of the batches.
 """
 
 import os
@@ -12,7 +13,7 @@ import jax
 import numpy as np
 import optax
 
-from jaxnn import models, train
+from jaxnn import data, models, train
 from jaxnn.train import losses, parallel
 
 STEPS = 12
@@ -44,13 +45,18 @@ def main(folder):
         if slow:
             time.sleep(0.5)
 
+    source, batch_size = (x, y), 16
+    if "STREAM" in os.environ:
+        shares = {"process_index": jax.process_index(), "process_count": jax.process_count()}
+        source = data.grain_loader(data.Split(x, y), batch_size=batch_size, seed=0, **shares)
+        batch_size = None
     if int(state.step) < STEPS:
         state, _ = train.fit(
             state,
             train.make_step(losses.cross_entropy),
-            (x, y),
+            source,
             steps=STEPS,
-            batch_size=16,
+            batch_size=batch_size,
             record_every=1,
             checkpoints=checkpoints,
             checkpoint_every=2,
