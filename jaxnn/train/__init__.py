@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from jaxnn import _lazy
 
 if TYPE_CHECKING:
+    from jaxnn.train import adaptation as adaptation
     from jaxnn.train import continual as continual
     from jaxnn.train import evolution as evolution
     from jaxnn.train import local_learning as local_learning
     from jaxnn.train import losses as losses
+    from jaxnn.train import online as online
     from jaxnn.train import optimizers as optimizers
     from jaxnn.train import parallel as parallel
     from jaxnn.train import pruning as pruning
@@ -76,6 +78,7 @@ __all__ = [
     "Run",
     "Step",
     "TrainState",
+    "adaptation",
     "continual",
     "cost_of",
     "create_run",
@@ -87,6 +90,7 @@ __all__ = [
     "losses",
     "make_gradient_step",
     "make_step",
+    "online",
     "open_run",
     "optimizers",
     "parallel",
@@ -100,10 +104,12 @@ __all__ = [
 __getattr__, __dir__ = _lazy.attach(
     __name__,
     submodules=(
+        "adaptation",
         "continual",
         "evolution",
         "local_learning",
         "losses",
+        "online",
         "optimizers",
         "parallel",
         "pruning",
