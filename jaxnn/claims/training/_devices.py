@@ -30,7 +30,12 @@ def measure(
         data=np.asarray(jax.random.key_data(key)).tolist(),
         impl=str(jax.random.key_impl(key)),
     )
-    variables = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
+    variables = {
+        "JAX_PLATFORMS": "cpu",
+        "JAX_NUM_CPU_DEVICES": str(devices),
+        # Programs that run once: what LLVM's costly passes gain is less than they cost.
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
+    }
     cache = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
     if cache:
         variables["JAX_COMPILATION_CACHE_DIR"] = str(cache)

@@ -7,7 +7,8 @@ parameter, with a table of the model's, e.g. ``TRANSFORMER_RULES``, layers are s
 (Megatron's columns and rows). JAX's compiler puts in the communication.
 
 What no table can say is a function: :func:`ulysses_attention` splits the sequence ("DeepSpeed
-Ulysses", 2023). :func:`collectives` lists what a compiled program sends.
+Ulysses", 2023), :func:`pipeline` the depth ("GPipe", 2019). :func:`collectives` lists what a
+compiled program sends.
 """
 
 from jaxnn.train.parallel._collectives import Collective as Collective
@@ -17,6 +18,7 @@ from jaxnn.train.parallel._layout import Layout as Layout
 from jaxnn.train.parallel._layout import shard_batch as shard_batch
 from jaxnn.train.parallel._layout import shard_state as shard_state
 from jaxnn.train.parallel._mesh import make_mesh as make_mesh
+from jaxnn.train.parallel._pipeline import pipeline as pipeline
 from jaxnn.train.parallel._rules import Rules as Rules
 from jaxnn.train.parallel._rules import fully_sharded as fully_sharded
 from jaxnn.train.parallel._rules import if_divisible as if_divisible
@@ -39,6 +41,7 @@ __all__ = [
     "initialize",
     "make_mesh",
     "partition",
+    "pipeline",
     "shard_batch",
     "shard_state",
     "ulysses_attention",
