@@ -8,9 +8,12 @@ ordered bins that sample one smooth density: "Fourier Head" (2024). ``inverted_b
 the residual block of "Scaling MLPs: A Tale of Inductive Bias" (2023). ``HyperMixer`` mixes tokens
 in attention's place, by weights made from them: "HyperMixer" (2022). ``mu_layer`` has products
 where others have activations: "Multilinear Operator Networks" (2024). ``HarmonicHead`` gives logits
-by the distance to class centres: "Harmonic Loss Trains Interpretable AI Models" (2025).
+by the distance to class centres: "Harmonic Loss Trains Interpretable AI Models" (2025);
+``CosineHead`` by the angle: "Hyperspherical embedding for novel class classification" (2021).
 """
 
+from jaxnn.layers.feedforward._cosine import CosineHead as CosineHead
+from jaxnn.layers.feedforward._cosine import cosine_logits as cosine_logits
 from jaxnn.layers.feedforward._dense import Dense as Dense
 from jaxnn.layers.feedforward._dense import dense as dense
 from jaxnn.layers.feedforward._feed_forward import FeedForward as FeedForward
@@ -39,6 +42,7 @@ from jaxnn.layers.feedforward._top_k import top_k_feed_forward as top_k_feed_for
 
 __all__ = [
     "Affine",
+    "CosineHead",
     "Dense",
     "FeedForward",
     "FourierHead",
@@ -49,6 +53,7 @@ __all__ = [
     "MuLayer",
     "MuMixer",
     "TopKFeedForward",
+    "cosine_logits",
     "dense",
     "feed_forward",
     "fourier_coefficients",

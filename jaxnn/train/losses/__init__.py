@@ -10,15 +10,21 @@ rounded to zero, which ``softmax_collapse`` counts ("Grokking at the Edge of Num
 ``encouraging_loss`` adds a bonus for what is classified well ("Well-classified Examples are
 Underestimated in Classification with Deep Neural Networks", 2021), ``squared_hinge`` is that of
 support vector machines (CNN-SVM, 2017). ``spherical_z_loss`` and its siblings need of many outputs
-only sums ("The Z-loss", 2016).
+only sums ("The Z-loss", 2016). ``triplet_ratio_loss`` and its siblings of three and two
+take embeddings ("Deep metric learning using Triplet network", 2014); ``normalized_softmax_loss``
+takes cosines ("Hyperspherical embedding for novel class classification", 2021).
 """
 
 from jaxnn.train.losses._classification import accuracy as accuracy
 from jaxnn.train.losses._classification import cross_entropy as cross_entropy
+from jaxnn.train.losses._contrastive import contrastive_loss as contrastive_loss
+from jaxnn.train.losses._contrastive import info_nce as info_nce
 from jaxnn.train.losses._distillation import distillation as distillation
 from jaxnn.train.losses._encouraging import encouraging_loss as encouraging_loss
 from jaxnn.train.losses._encouraging import halted_focal_loss as halted_focal_loss
 from jaxnn.train.losses._harmonic import harmonic_loss as harmonic_loss
+from jaxnn.train.losses._hyperspherical import normalized_softmax_loss as normalized_softmax_loss
+from jaxnn.train.losses._hyperspherical import prototype_spread as prototype_spread
 from jaxnn.train.losses._regression import absolute_error as absolute_error
 from jaxnn.train.losses._regression import squared_error as squared_error
 from jaxnn.train.losses._spherical import SphericalFactors as SphericalFactors
@@ -38,11 +44,19 @@ from jaxnn.train.losses._squared_hinge import squared_hinge as squared_hinge
 from jaxnn.train.losses._stablemax import log_stablemax as log_stablemax
 from jaxnn.train.losses._stablemax import softmax_collapse as softmax_collapse
 from jaxnn.train.losses._stablemax import stablemax_cross_entropy as stablemax_cross_entropy
+from jaxnn.train.losses._triplet import Negatives as Negatives
+from jaxnn.train.losses._triplet import pairwise_distances as pairwise_distances
+from jaxnn.train.losses._triplet import semi_hard_negatives as semi_hard_negatives
+from jaxnn.train.losses._triplet import semi_hard_triplet_loss as semi_hard_triplet_loss
+from jaxnn.train.losses._triplet import triplet_margin_loss as triplet_margin_loss
+from jaxnn.train.losses._triplet import triplet_ratio_loss as triplet_ratio_loss
 
 __all__ = [
+    "Negatives",
     "SphericalFactors",
     "absolute_error",
     "accuracy",
+    "contrastive_loss",
     "count_cross_entropy",
     "cross_entropy",
     "distillation",
@@ -52,11 +66,17 @@ __all__ = [
     "first_spike_squared_error",
     "halted_focal_loss",
     "harmonic_loss",
+    "info_nce",
     "log_stablemax",
     "membrane_cross_entropy",
     "membrane_squared_error",
+    "normalized_softmax_loss",
+    "pairwise_distances",
+    "prototype_spread",
     "rate_cross_entropy",
     "rate_squared_error",
+    "semi_hard_negatives",
+    "semi_hard_triplet_loss",
     "softmax_collapse",
     "spherical_cross_entropy",
     "spherical_factors",
@@ -65,4 +85,6 @@ __all__ = [
     "squared_hinge",
     "stablemax_cross_entropy",
     "taylor_cross_entropy",
+    "triplet_margin_loss",
+    "triplet_ratio_loss",
 ]
