@@ -1,18 +1,22 @@
 r"""Direct feedback alignment trains what back-propagation trains, without transported weights.
 
 Digits: 64-128-128-10 with tanh, 600 steps of Adam at rate 0.001 in batches of 64; every rule starts
-from the same weights and sees the same batches, means of five networks. The blocks are the two
+from the same weights and sees the same batches, means of three networks. The blocks are the two
 hidden maps. Alignment is the cosine between the two rules' gradients of the whole training set, the
 mean over the hidden kernels.
 
-Text: a causal transformer over bytes, two blocks of width 64, 200 steps of AdamW with a peak rate
-of 0.005, each block taught as one (the paper's "macro" form); one run. With frozen blocks,
-everything else is trained by back-propagation, through the blocks.
+Text: a causal transformer over bytes, two blocks of width 64 with the normalisation after each sum,
+200 steps of Adam with a peak rate of 0.005, each block taught as one (the paper's "macro" form);
+means of two networks, each rule from the same starts. With frozen blocks, everything else is
+trained by back-propagation, through the blocks.
 
-That direct feedback alignment beats frozen blocks on text does not hold at this scale: it is 0.71,
-0.74 and 0.88 nats a byte above at seeds 0 to 2. With a peak rate of 0.001 it was 1.2 above (3.94
-against 2.72). Even the readout alone, with embedding and blocks left as drawn, ends 0.1 lower at
-0.005 (3.25 against 3.12).
+That direct feedback alignment beats frozen blocks on text holds for some keys: it is 0.040 nats
+below at seed 0, 0.001 above at seed 1 and 0.021 below at seed 2.
+
+Where the normalisation stands decides. Before each part, nothing bounds the sum that the blocks add
+to, nor does the error that they are taught by know of it: after 200 steps its root mean square was
+670 (1.4 with normalisation after), and the loss 0.71, 0.74 and 0.88 above frozen blocks' at seeds 0
+to 2, at a peak rate of 0.001 1.2 above. Rates of 0.002, 0.0005 and 0.00005 were slower.
 """
 
 import functools
@@ -26,12 +30,13 @@ from flax import linen as nn
 
 from jaxnn import models
 from jaxnn.claims import Check, Claim
-from jaxnn.claims._experiments import generator, train_language_models
+from jaxnn.claims._experiments import generator, rows_of_text, text
 from jaxnn.claims.training import _local
 from jaxnn.models import TransformerBlock
 from jaxnn.train import local_learning
 
-HIDDEN, CLASSES, STEPS, SEEDS = 128, 10, 600, 5
+HIDDEN, CLASSES, STEPS, SEEDS = 128, 10, 600, 3
+TEXT_STEPS, TEXT_SEEDS = 200, 2
 
 
 def identities(key: jax.Array) -> list[Check]:
@@ -115,14 +120,16 @@ def effects(key: jax.Array) -> list[Check]:
         cosine.append([float(align(start)), float(align(ends[0]))])
     direct, back, top = np.mean(accuracy, axis=0)
     before, after = np.mean(cosine, axis=0)
-    text = _text(random, key)
+    bytes_ = _text(random, key)
     return [
         Check("below back-propagation, points", back - direct, "<=", 2),
         Check("above training the readout alone, points", direct - top, ">=", 3),
         Check("alignment before training", abs(before), "<=", 0.1),
         Check("alignment after", after, ">=", 0.2),
-        Check("text: loss below frozen blocks', nats", text["frozen"] - text["direct"], ">", 0),
-        Check("text: loss above back-propagation's, nats", text["direct"] - text["back"], ">", 0),
+        Check("text: loss below frozen blocks', nats", bytes_["frozen"] - bytes_["direct"], ">", 0),
+        Check(
+            "text: loss above back-propagation's, nats", bytes_["direct"] - bytes_["back"], ">", 0
+        ),
     ]
 
 
@@ -135,31 +142,51 @@ class _Layer(nn.Module):
 
 
 def _text(random: np.random.Generator, key: jax.Array) -> dict[str, float]:
-    plain = models.Transformer(256, features=64, depth=2, num_heads=4, is_causal=True)
+    """Train by each rule from the same starts on the same text; one program for all."""
+    plain = models.Transformer(
+        256, features=64, depth=2, num_heads=4, is_causal=True, norm_order="post"
+    )
     net = local_learning.DirectFeedback(plain, blocks=TransformerBlock)
-    matrix = _array(random.normal(size=(256, 64)))
+    source, held_out = text()
+    places = np.linspace(0, len(held_out) - 65, 256).astype(int)
+    test = jnp.asarray(rows_of_text(held_out, places, 64))
 
-    def loss(model, params, rows, *, rule):
-        variables = {"params": params}
-        if rule == "direct":
-            variables["feedback"] = {"matrix": matrix}
-        if rule == "frozen":
-            fixed = {
-                name: jax.lax.stop_gradient(leaf) if name.startswith("blocks") else leaf
-                for name, leaf in params["model"].items()
-            }
-            variables = {"params": {"model": fixed}}
-        logits = model.apply(variables, rows[:, :-1])
+    def loss(params, rows, variables):
+        logits = net.apply({"params": params, **variables}, rows[:, :-1])
         return optax.softmax_cross_entropy_with_integer_labels(logits, rows[:, 1:]).mean()
 
-    return {
-        rule: float(
-            train_language_models(
-                net, key[None], steps=200, loss=functools.partial(loss, rule=rule)
-            ).validation[0]
+    def gradients(params, batch, key):
+        del key
+        rows, matrix, direct, frozen = batch
+        found = jax.lax.cond(
+            direct,
+            lambda: jax.grad(loss)(params, rows, {"feedback": {"matrix": matrix}}),
+            lambda: jax.grad(loss)(params, rows, {}),
         )
-        for rule in ("direct", "back", "frozen")
-    }
+        still = {
+            name: jax.tree.map(lambda g: jnp.where(frozen, 0, g), leaf)
+            if name.startswith("blocks")
+            else leaf
+            for name, leaf in found["model"].items()
+        }
+        return {"model": still}, {}
+
+    schedule = optax.warmup_cosine_decay_schedule(0.0, 5e-3, TEXT_STEPS // 10, TEXT_STEPS)
+    tx = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
+    run, measure = _local.trainer(gradients, tx), jax.jit(lambda p: loss(p, test, {}))
+    ends: dict[str, list[float]] = {"direct": [], "back": [], "frozen": []}
+    for _ in range(TEXT_SEEDS):
+        starts = random.integers(len(source) - 65, size=(TEXT_STEPS, 16))
+        rows = jnp.asarray(rows_of_text(source, starts, 64))
+        matrix = jnp.tile(_array(random.normal(size=(1, 256, 64))), (TEXT_STEPS, 1, 1))
+        start = jax.tree_util.tree_map_with_path(
+            lambda path, leaf: jnp.ones_like(leaf) if path[-1].key == "scale" else leaf,
+            _local.initialise(random, net, rows[0, :, :-1]),
+        )
+        for rule, values in ends.items():
+            flags = (jnp.full(TEXT_STEPS, rule == name) for name in ("direct", "frozen"))
+            values.append(float(measure(run(start, (rows, matrix, *flags), key))))
+    return {rule: float(np.mean(values)) for rule, values in ends.items()}
 
 
 def _network(random: np.random.Generator, *, inputs: int, hidden: int, outputs: int):

@@ -116,7 +116,9 @@ class DirectFeedback(nn.Module):
     within a block and none between; with the parts inside as blocks it is its "micro" form. A block
     of the paper includes its non-linearity: the error then meets its slope. What
     stands before the first block belongs to it, and what stands after the last has its true
-    gradient; so a block must not be the one that gives the outputs.
+    gradient; so a block must not be the one that gives the outputs. What bounds a block's output
+    must be in the block: of transformers give it those with the normalisation after each sum
+    (``norm_order="post"``), as the error does not tell an unbounded sum to stop growing.
 
     M is a variable of its own collection, ``feedback``, which no optimiser sees. Given parameters
     alone the model is the plain one.

@@ -143,8 +143,6 @@ def test_errors_name_the_argument():
         online.hedge_weights(jnp.ones(2), jnp.ones(2), discount=0)
     with pytest.raises(ValueError, match="make_hedge_step: `floor` is 2"):
         online.make_hedge_step(cross_entropy, floor=2)
-    with pytest.raises(TypeError, match="`weights`"):
-        online.hedge_weights(jnp.ones(2, jnp.int32), jnp.ones(2))
     with pytest.raises(ValueError, match=r"make_hedge_step: `metrics`.*other than"):
         online.make_hedge_step(cross_entropy, metrics={"depth": right})
     with pytest.raises(ValueError, match="make_hedge_step: `state`"):
