@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
-import numpy as np
 
 KINDS = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter")
 INSTRUCTION = re.compile(rf" = (.*?) ({'|'.join(KINDS)})(-start)?\(")
@@ -37,7 +36,7 @@ class Collective(NamedTuple):
     def sent(self) -> float:
         """Bytes that a device sends in all, each piece once: a sum goes round a ring twice."""
         if self.kind == "collective-permute":
-            return float(self.size * self.times)
+            return float(self.size * self.times) if self.devices > 1 else 0.0
         rounds = 2 if self.kind == "all-reduce" else 1
         return rounds * self.size * self.times * (self.devices - 1) / self.devices
 
@@ -57,24 +56,32 @@ def collectives(compiled: jax.stages.Compiled | str) -> tuple[Collective, ...]:
       >>> sum(collective.sent for collective in found if collective.kind == "all-reduce")
     """
     text = compiled if isinstance(compiled, str) else compiled.as_text() or ""
+    return tuple(
+        _read(line, found, times)
+        for lines, times in computations(text)
+        for line in lines
+        if (found := INSTRUCTION.search(line))
+    )
+
+
+def computations(text: str) -> Iterator[tuple[list[str], int]]:
+    """Give the lines of each computation that a program runs, and how often it runs them."""
     bodies: dict[str, list[str]] = {}
     entry, lines = "", []
-    for line in text.splitlines():
+    for line in re.sub(r"/\*.*?\*/", "", text).splitlines():
         head = re.match(r"(ENTRY )?%?([\w.-]+) \(.*\{$", line)
         if head:
             lines = bodies.setdefault(head[2], [])
             entry = head[2] if head[1] else entry
         else:
             lines.append(line)
-    return tuple(_walk(bodies, entry, 1)) if entry else ()
+    yield from _walk(bodies, entry, 1)
 
 
-def _walk(bodies: dict[str, list[str]], name: str, times: int) -> Iterator[Collective]:
-    for line in bodies.get(name, ()):
-        line = re.sub(r"/\*.*?\*/", "", line)
-        found = INSTRUCTION.search(line)
-        if found:
-            yield _read(line, found[1], found[2], bool(found[3]), times)
+def _walk(bodies: dict[str, list[str]], name: str, times: int) -> Iterator[tuple[list[str], int]]:
+    yield bodies.get(name, []), times
+    for line in bodies.get(name, []):
+        if INSTRUCTION.search(line):
             continue
         trips = re.search(r'"known_trip_count":\{"n":"(\d+)"', line)
         for one, several in CALLED.findall(line):
@@ -82,7 +89,8 @@ def _walk(bodies: dict[str, list[str]], name: str, times: int) -> Iterator[Colle
                 yield from _walk(bodies, inner, times * (int(trips[1]) if trips else 1))
 
 
-def _read(line: str, shape: str, kind: str, start: bool, times: int) -> Collective:
+def _read(line: str, found: re.Match[str], times: int) -> Collective:
+    shape, kind, start = found.groups()
     if start and kind in ("all-gather", "collective-permute"):
         # Begun and ended apart, these two give what they take beside what comes of it.
         shape = _parts(shape)[1]
@@ -125,5 +133,5 @@ def _devices(line: str) -> int:
         return len(groups[1].split(","))
     pairs = re.search(r"source_target_pairs=\{(.*?)\}\}", line)
     if pairs:
-        return len(np.unique(re.findall(r"\d+", pairs[1])))
+        return len(set(re.findall(r"\d+", pairs[1])))
     return 1

