@@ -13,6 +13,8 @@ support vector machines (CNN-SVM, 2017). ``spherical_z_loss`` and its siblings n
 only sums ("The Z-loss", 2016). ``triplet_ratio_loss`` and its siblings of three and two
 take embeddings ("Deep metric learning using Triplet network", 2014); ``normalized_softmax_loss``
 takes cosines ("Hyperspherical embedding for novel class classification", 2021).
+``multi_digit_loss`` scores a sequence and its length ("Multi-digit Number Recognition from Street
+View Imagery using Deep Convolutional Neural Networks", 2013).
 """
 
 from jaxnn.train.losses._classification import accuracy as accuracy
@@ -25,6 +27,11 @@ from jaxnn.train.losses._encouraging import halted_focal_loss as halted_focal_lo
 from jaxnn.train.losses._harmonic import harmonic_loss as harmonic_loss
 from jaxnn.train.losses._hyperspherical import normalized_softmax_loss as normalized_softmax_loss
 from jaxnn.train.losses._hyperspherical import prototype_spread as prototype_spread
+from jaxnn.train.losses._multi_digit import Coverage as Coverage
+from jaxnn.train.losses._multi_digit import Sequence as Sequence
+from jaxnn.train.losses._multi_digit import coverage_at_accuracy as coverage_at_accuracy
+from jaxnn.train.losses._multi_digit import decode_multi_digit as decode_multi_digit
+from jaxnn.train.losses._multi_digit import multi_digit_loss as multi_digit_loss
 from jaxnn.train.losses._regression import absolute_error as absolute_error
 from jaxnn.train.losses._regression import squared_error as squared_error
 from jaxnn.train.losses._spherical import SphericalFactors as SphericalFactors
@@ -52,13 +59,17 @@ from jaxnn.train.losses._triplet import triplet_margin_loss as triplet_margin_lo
 from jaxnn.train.losses._triplet import triplet_ratio_loss as triplet_ratio_loss
 
 __all__ = [
+    "Coverage",
     "Negatives",
+    "Sequence",
     "SphericalFactors",
     "absolute_error",
     "accuracy",
     "contrastive_loss",
     "count_cross_entropy",
+    "coverage_at_accuracy",
     "cross_entropy",
+    "decode_multi_digit",
     "distillation",
     "encouraging_loss",
     "factored_z_loss",
@@ -70,6 +81,7 @@ __all__ = [
     "log_stablemax",
     "membrane_cross_entropy",
     "membrane_squared_error",
+    "multi_digit_loss",
     "normalized_softmax_loss",
     "pairwise_distances",
     "prototype_spread",
