@@ -21,6 +21,7 @@ to 2, at a peak rate of 0.001 1.2 above. Rates of 0.002, 0.0005 and 0.00005 were
 
 import functools
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -152,7 +153,7 @@ def _text(random: np.random.Generator, key: jax.Array) -> dict[str, float]:
     test = jnp.asarray(rows_of_text(held_out, places, 64))
 
     def loss(params, rows, variables):
-        logits = net.apply({"params": params, **variables}, rows[:, :-1])
+        logits: Any = net.apply({"params": params, **variables}, rows[:, :-1])
         return optax.softmax_cross_entropy_with_integer_labels(logits, rows[:, 1:]).mean()
 
     def gradients(params, batch, key):

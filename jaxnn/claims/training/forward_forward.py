@@ -8,10 +8,10 @@ drawn, on pixels without labels.
 
 The comparison with random features fails for some keys, as 600 of them already separate these
 digits: at seed 0 forward-forward is 0.7 points below (97.6 points). At seeds 1 and 2 everything
-holds; at seed 2 it is 0.3 above (98.5 points). Tried
-before: threshold 1 a unit, rate 0.003 and wrong labels from the current predictions
-(``hardness=1``), 0.7 below at seeds 0 and 1 both; there the area under the curve of an untrained
-second layer that sees lengths was 0.08 to 0.09 below the first layer's, against 0.02 here.
+holds; at seed 2 it is 0.3 above (98.5 points). Tried before: threshold 1 a unit, rate 0.003 and
+wrong labels from the current predictions (``hardness=1``), 0.7 below at seeds 0 and 1 both; there
+the area under the curve of an untrained second layer that sees lengths was 0.08 to 0.09 below the
+first layer's, against 0.02 here.
 """
 
 import functools

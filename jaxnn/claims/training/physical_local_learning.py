@@ -12,8 +12,8 @@ for as many steps again. Means of two networks.
 
 That learning beats maps left as drawn does not hold: at seeds 0 to 2 it ends 3.8, 1.8 and 3.2
 points below (94.2, 95.4 and 95.6 points), as random features of this number already separate these
-digits. Tried before: 600 steps, 0.4 below at seed 0 (97.2); 1400 steps, 0.3 below (98.1); and maps of 50
-outputs with 700 steps, 12.4 below (82.9).
+digits. Tried before: 600 steps, 0.4 below at seed 0 (97.2); 1400 steps, 0.3 below (98.1); and maps
+of 50 outputs with 700 steps, 12.4 below (82.9).
 """
 
 import functools
