@@ -7,13 +7,15 @@ parameter, with a table of the model's, e.g. ``TRANSFORMER_RULES``, layers are s
 (Megatron's columns and rows). JAX's compiler puts in the communication.
 
 What no table can say is a function: :func:`ulysses_attention` splits the sequence ("DeepSpeed
-Ulysses", 2023), :func:`pipeline` the depth ("GPipe", 2019). :func:`collectives` lists what a
+Ulysses", 2023), :func:`pipeline` the depth ("GPipe", 2019), and
+:func:`expert_parallel` sends tokens to experts ("GShard", 2020). :func:`collectives` lists what a
 compiled program sends.
 """
 
 from jaxnn.train.parallel._collectives import Collective as Collective
 from jaxnn.train.parallel._collectives import collectives as collectives
 from jaxnn.train.parallel._distributed import initialize as initialize
+from jaxnn.train.parallel._experts import expert_parallel as expert_parallel
 from jaxnn.train.parallel._layout import Layout as Layout
 from jaxnn.train.parallel._layout import shard_batch as shard_batch
 from jaxnn.train.parallel._layout import shard_state as shard_state
@@ -36,6 +38,7 @@ __all__ = [
     "Layout",
     "Rules",
     "collectives",
+    "expert_parallel",
     "fully_sharded",
     "if_divisible",
     "initialize",
