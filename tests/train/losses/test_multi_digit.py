@@ -67,5 +67,6 @@ def test_coverage_equals_a_search_with_ties():
                 best = max(best, (np.mean(sure >= t), t))
         got = losses.coverage_at_accuracy(jnp.asarray(sure), jnp.asarray(right), accuracy=accuracy)
         np.testing.assert_allclose(got, best, rtol=1e-6)
-    none = losses.coverage_at_accuracy(jnp.ones(2), jnp.zeros(2, bool), accuracy=0.5)
+    # Of two that are as sure one is right: no threshold answers it alone.
+    none = losses.coverage_at_accuracy(jnp.ones(2), jnp.array([True, False]), accuracy=0.9)
     assert [float(v) for v in none] == [0, np.inf]
