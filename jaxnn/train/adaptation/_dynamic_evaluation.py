@@ -135,8 +135,8 @@ def mean_squared_gradients(
 
     .. math:: S = \frac{1}{N} \sum_{n=1}^{N} g_n^2, \quad g_n = \nabla_\theta L_n(\theta_g)
 
-    The segments should be like those of the evaluation: gradients of a mean over a batch are smaller
-    than those of one segment.
+    The segments should be like those of the evaluation: gradients of a mean over a batch are
+    smaller than those of one segment.
 
     Args:
       loss: ``(params, carry, segment) -> (loss, carry)``.

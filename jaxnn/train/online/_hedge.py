@@ -68,7 +68,8 @@ def hedge_weights(
       ValueError: the shapes differ, or a number is out of its range.
 
     Example:
-      >>> hedge_weights(jnp.array([0.5, 0.5]), jnp.array([0.0, 2.0]), discount=0.5, floor=0.25).tolist()
+      >>> losses = jnp.array([0.0, 2.0])
+      >>> hedge_weights(jnp.array([0.5, 0.5]), losses, discount=0.5, floor=0.25).tolist()
       [0.800000011920929, 0.20000000298023224]
     """
     where = "hedge_weights"
