@@ -28,13 +28,21 @@ def records(folder):
     return [json.loads(row) for row in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+def test_a_run_on_a_mesh_says_so(folder, capsys):
+    devices = {"mesh": "data=2,model=4", "fully_sharded": True}
+    few = ["train", "mlp", "wine", "--steps", "2", "--hidden", "16", "--name", "a", "--json"]
+    done = trained(capsys, *few, "--mesh", devices["mesh"], "--fully-sharded")
+    assert done["steps"] == 2
+    assert 0 < done["test_loss"] < 10
+    assert json.loads((folder / "runs" / "a" / "config.json").read_text())["devices"] == devices
+
+
+@pytest.mark.slow
 def test_another_mesh_continues_a_run(folder, capsys):
     """The end is lost and trained again, on other devices: the records are the same."""
     run = folder / "runs" / "a"
     want = trained(capsys, *TRAIN, "--mesh", "data=2,model=4", "--fully-sharded")
     before = records(run)
-    devices = {"mesh": "data=2,model=4", "fully_sharded": True}
-    assert json.loads((run / "config.json").read_text())["devices"] == devices
     # Read back where there is no mesh.
     again = trained(capsys, "evaluate", "a", "--json")
     assert again["test_loss"] == pytest.approx(want["test_loss"], abs=1e-5)
