@@ -38,6 +38,7 @@ test: lint
 
 claims: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q -m slow
+	JAX_NUM_CPU_DEVICES=8 $(BIN)/python -m pytest -q -m slow tests/train/parallel
 	$(BIN)/jaxnn claims run --all --jobs 2 --seed $(SEED) --json docs/claims.json
 	$(BIN)/jaxnn claims render
 
