@@ -34,7 +34,7 @@ lint: $(VENV)/.dev
 
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q
-	JAX_NUM_CPU_DEVICES=8 $(BIN)/python -m pytest -q tests/train/parallel
+	JAX_NUM_CPU_DEVICES=8 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q tests/train/parallel
 
 claims: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q -m slow
