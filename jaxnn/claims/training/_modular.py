@@ -95,5 +95,5 @@ def train(
         return (i < steps) & (curves.test[jnp.maximum(i - 1, 0)] < until)
 
     empty = Curves(*(jnp.zeros(steps) for _ in Curves._fields))
-    _, params, _, curves = jax.lax.while_loop(goes_on, step, (0, params, tx.init(params), empty))
-    return params, curves
+    end: Any = jax.lax.while_loop(goes_on, step, (0, params, tx.init(params), empty))
+    return end[1], end[3]
