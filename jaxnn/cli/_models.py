@@ -156,6 +156,17 @@ def make_state(
     )
 
 
+def with_split_heads(network: Any, layout: parallel.Layout | None) -> Any:
+    """Let a network whose heads the axis ``model`` divides attend with each device's own."""
+    ways = layout.mesh.shape.get("model", 1) if layout else 1
+    heads = getattr(network, "num_heads", None)
+    if layout is None or ways == 1 or not hasattr(network, "attention") or not heads:
+        return network
+    if any(n % ways for n in (heads, getattr(network, "num_key_value_heads", None) or heads)):
+        return network
+    return network.clone(attention=parallel.head_parallel_attention(network.attention, layout.mesh))
+
+
 def make_layout(name: str, devices: Devices) -> parallel.Layout | None:
     """Make the layout asked for; ``None`` for one device.
 

@@ -19,7 +19,15 @@ from flax import linen as nn
 
 from jaxnn import train
 from jaxnn._version import __version__
-from jaxnn.cli._models import MODELS, Devices, Training, find_model, make_layout, make_state
+from jaxnn.cli._models import (
+    MODELS,
+    Devices,
+    Training,
+    find_model,
+    make_layout,
+    make_state,
+    with_split_heads,
+)
 from jaxnn.cli._parse import UsageError, parse
 from jaxnn.cli._profile import Profiler, describe_cost
 from jaxnn.cli._session import use_compilation_cache
@@ -275,7 +283,7 @@ def build(
       UsageError: the model cannot take this data, or an option is out of range.
     """
     try:
-        network = config.build(task.input_shape, task.outputs)
+        network = with_split_heads(config.build(task.input_shape, task.outputs), layout)
         # Options of the step are checked before anything is written.
         if training.accumulate_steps < 1 or batch_size(training, task) % training.accumulate_steps:
             raise ValueError(

@@ -7,9 +7,9 @@ parameter, with a table of the model's, e.g. ``TRANSFORMER_RULES``, layers are s
 (Megatron's columns and rows). JAX's compiler puts in the communication.
 
 What no table can say is a function: :func:`ulysses_attention` splits the sequence ("DeepSpeed
-Ulysses", 2023), :func:`pipeline` the depth ("GPipe", 2019), and
-:func:`expert_parallel` sends tokens to experts ("GShard", 2020). :func:`collectives` lists what a
-compiled program sends.
+Ulysses", 2023), :func:`head_parallel_attention` keeps split heads split, :func:`pipeline` splits
+the depth ("GPipe", 2019), and :func:`expert_parallel` sends tokens to experts ("GShard", 2020).
+:func:`collectives` lists what a compiled program sends.
 """
 
 from jaxnn.train.parallel._collectives import Collective as Collective
@@ -28,6 +28,7 @@ from jaxnn.train.parallel._rules import partition as partition
 from jaxnn.train.parallel._tables import KAN_RULES as KAN_RULES
 from jaxnn.train.parallel._tables import MLP_RULES as MLP_RULES
 from jaxnn.train.parallel._tables import TRANSFORMER_RULES as TRANSFORMER_RULES
+from jaxnn.train.parallel._ulysses import head_parallel_attention as head_parallel_attention
 from jaxnn.train.parallel._ulysses import ulysses_attention as ulysses_attention
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "collectives",
     "expert_parallel",
     "fully_sharded",
+    "head_parallel_attention",
     "if_divisible",
     "initialize",
     "make_mesh",

@@ -73,16 +73,60 @@ def ulysses_attention(
       >>> attend = ulysses_attention(attention.dot_product_attention, mesh)
       >>> module = attention.MultiHeadAttention(8, attention=attend)
     """
-    require_axis("ulysses_attention", mesh, axis)
-    first = batch_entry("ulysses_attention", mesh, batch_axes)
+    where = "ulysses_attention"
+    require_axis(where, mesh, axis)
+    return _on_mesh(where, attention, mesh, axis, batch_entry(where, mesh, batch_axes))
+
+
+def head_parallel_attention(
+    attention: Attention,
+    mesh: Mesh,
+    *,
+    axis: str = "model",
+    batch_axes: Sequence[str] | None = None,
+) -> Attention:
+    """Make an attention for heads that are split over a mesh axis, as tensor parallelism has them.
+
+    Each device attends with its own heads and sends nothing. Without it the compiler may gather
+    queries, keys and values, as a kernel that folds batch and heads into one axis has it do.
+
+    Args:
+      attention: one that treats every head by itself, called as
+        ``attention(query, key, value, **options)`` with arrays ``(*batch, time, heads, width)``.
+      mesh: the devices.
+      axis: the mesh axis over which heads are split. It divides their number, and with grouped
+        key heads theirs too.
+      batch_axes: as in :func:`ulysses_attention`.
+
+    Returns:
+      The attention; options go through as in :func:`ulysses_attention`.
+
+    Raises:
+      ValueError: the mesh lacks an axis; when called, sizes are not divisible.
+
+    Example:
+      >>> mesh = make_mesh("data=4,model=2")
+      >>> attend = head_parallel_attention(attention.dot_product_attention, mesh)
+      >>> model = models.VisionTransformer(outputs=10, attention=attend)
+    """
+    where = "head_parallel_attention"
+    require_axis(where, mesh, axis)
+    return _on_mesh(where, attention, mesh, axis, batch_entry(where, mesh, batch_axes))
+
+
+def _on_mesh(
+    where: str, attention: Attention, mesh: Mesh, axis: str, first: tuple[str, ...] | None
+) -> Attention:
+    """Run attention on each device, on its part of the time, exchanged for heads, or of heads."""
+    over_time = where == "ulysses_attention"
 
     def attend(query: jax.Array, key: jax.Array, value: jax.Array, **options: Any) -> jax.Array:
-        _check(query, key, value, mesh.shape[axis], axis)
+        _check(where, query, key, value, mesh.shape[axis], axis, over_time=over_time)
         # A batch too small to split is whole: one example, say, with which a module is initialised.
         ways = math.prod(mesh.shape[name] for name in first or ())
         some = first if query.shape[0] % ways == 0 else None
         lead = [some, *[None] * (query.ndim - 4)] if query.ndim > 3 else []
-        spec = PartitionSpec(*lead, axis)
+        spec = PartitionSpec(*lead, axis) if over_time else PartitionSpec(*lead, None, axis)
         shared: dict[str, Any] = {
             name: x for name, x in options.items() if isinstance(x, jax.Array | np.ndarray)
         }
@@ -90,28 +134,28 @@ def ulysses_attention(
         specs = {name: PartitionSpec() for name in shared}
         for name in {"mask", "bias"} & set(shared):
             x = shared[name]
-            require(
-                x.ndim <= query.ndim,
-                "ulysses_attention",
-                name,
-                x,
-                "a shape that broadcasts to (*batch, heads, queries, keys)",
-            )
+            needs = "a shape that broadcasts to (*batch, heads, queries, keys)"
+            require(x.ndim <= query.ndim, where, name, x, needs)
             x = shared[name] = x.reshape((1,) * (query.ndim - x.ndim) + x.shape)
             places = [*lead, axis]  # of the batch, and of heads
             specs[name] = PartitionSpec(
                 *(place if size > 1 else None for place, size in zip(places, x.shape, strict=False))
             )
-        inner = functools.partial(_exchange, attention, axis, first or (), fixed)
+        inner = functools.partial(_exchange if over_time else _attend, where, attention, axis)
         # What an attention makes inside of a loop need not be told to vary from device to device.
         return jax.shard_map(
-            inner, mesh=mesh, in_specs=(spec, spec, spec, specs), out_specs=spec, check_vma=False
+            functools.partial(inner, first or (), fixed),
+            mesh=mesh,
+            in_specs=(spec, spec, spec, specs),
+            out_specs=spec,
+            check_vma=False,
         )(query, key, value, shared)
 
     return attend
 
 
 def _exchange(
+    where: str,
     attention: Attention,
     axis: str,
     batch_axes: tuple[str, ...],
@@ -126,7 +170,23 @@ def _exchange(
     to_heads = functools.partial(
         lax.all_to_all, axis_name=axis, split_axis=heads, concat_axis=time, tiled=True
     )
-    query, key, value = to_heads(query), to_heads(key), to_heads(value)
+    arrays = to_heads(query), to_heads(key), to_heads(value)
+    output = _attend(where, attention, axis, batch_axes, fixed, *arrays, shared)
+    return lax.all_to_all(output, axis, split_axis=time, concat_axis=heads, tiled=True)
+
+
+def _attend(
+    where: str,
+    attention: Attention,
+    axis: str,
+    batch_axes: tuple[str, ...],
+    fixed: dict[str, Any],
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    shared: dict[str, jax.Array],
+) -> jax.Array:
+    """Run on one device: some heads of all time."""
     if "dropout_key" in shared:
         own = jax.random.fold_in(shared["dropout_key"], lax.axis_index((axis, *batch_axes)))
         shared = shared | {"dropout_key": own}
@@ -134,14 +194,22 @@ def _exchange(
     want = (*query.shape[:-1], value.shape[-1])
     if not (isinstance(output, jax.Array) and output.shape == want):
         raise ValueError(
-            f"ulysses_attention: `attention` gave {describe(output)}; it needs one array of shape "
+            f"{where}: `attention` gave {describe(output)}; it needs one array of shape "
             f"{want} for a device's heads, so without `return_weights`."
         )
-    return lax.all_to_all(output, axis, split_axis=time, concat_axis=heads, tiled=True)
+    return output
 
 
-def _check(query: jax.Array, key: jax.Array, value: jax.Array, ways: int, axis: str) -> None:
-    where = "ulysses_attention"
+def _check(
+    where: str,
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    ways: int,
+    axis: str,
+    *,
+    over_time: bool,
+) -> None:
     require_array(where, query=query, key=key, value=value)
     require_rank(where, "query", query, 3, "(*batch, time, heads, width)")
     for name, x in (("query", query), ("key", key), ("value", value)):
@@ -157,7 +225,7 @@ def _check(query: jax.Array, key: jax.Array, value: jax.Array, ways: int, axis: 
             few,
         )
         require(
-            time % ways == 0,
+            time % ways == 0 or not over_time,
             where,
             name,
             x,

@@ -8,7 +8,12 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxnn.layers import attention
-from jaxnn.train.parallel import collectives, make_mesh, ulysses_attention
+from jaxnn.train.parallel import (
+    collectives,
+    head_parallel_attention,
+    make_mesh,
+    ulysses_attention,
+)
 
 RNG = np.random.default_rng(0)
 TIME, HEADS, WIDTH = 16, 8, 4
@@ -116,3 +121,28 @@ def test_what_does_not_fit_is_named():
         ulysses_attention(attention.dot_product_attention, mesh, axis="time")
     with pytest.raises(ValueError, match="without `return_weights`"):
         jax.eval_shape(functools.partial(attend, return_weights=True), q, q, q)
+
+
+def test_split_heads_are_not_gathered():
+    """As tensor parallelism has them; left to the compiler they would be, for the fold."""
+    mesh = make_mesh("data=2,model=4")
+    sharding = NamedSharding(mesh, P("data", None, "model"))
+    attend, mask = attention.dot_product_attention, jnp.asarray(PADDING[:, None, None, :])
+    *qkv, cotangent = arrays(HEADS // 2)
+
+    def run(attend, *qkv):
+        output, pull = jax.vjp(lambda *x: attend(*x, mask=mask), *qkv)
+        return output, *pull(cotangent)
+
+    split = jax.jit(
+        functools.partial(run, head_parallel_attention(attend, mesh)), in_shardings=(sharding,) * 3
+    )
+    compiled = split.lower(*qkv).compile()
+    assert not [c for c in collectives(compiled) if c.kind == "all-gather"]
+    got = compiled(*[jax.device_put(x, sharding) for x in qkv])
+    want = jax.jit(functools.partial(run, attend))(*qkv)
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+        assert a.sharding.is_equivalent_to(sharding, 4)
+    with pytest.raises(ValueError, match=r"head_parallel_attention: `key` .* divide, not 2"):
+        head_parallel_attention(attend, mesh)(*arrays(2)[:3])
