@@ -1,5 +1,6 @@
 """Steps ``(state, batch) -> (state, metrics)``: of back-propagation, or of any gradients."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -32,7 +33,8 @@ def make_step(
     added to the mean. Its other non-parameter collections are updated and kept in the state.
 
     Optimisers that search along a line, such as ``optax.lbfgs()``, are given the loss as a
-    function of the parameters; make their batches all of the data.
+    function of the parameters; make their batches all of the data. Those that ask for gradients
+    elsewhere, ``optax.contrib.sam(..., opaque_mode=True)``, are given them on the same batch.
 
     Args:
       loss: ``(outputs, targets) -> value per example``.
@@ -113,9 +115,15 @@ def make_step(
         def value(params: PyTree) -> jax.Array:
             return objective(params, state, state.collections, batch, key)[0]
 
-        # Optimisers that search along a line ask for values; the others do without them.
-        state = _update(state, grads, collections, value=means["loss"], grad=grads, value_fn=value)
-        return state, means
+        def gradient(params: PyTree, index: Any = None) -> PyTree:
+            if accumulate_steps == 1:
+                return differentiate(params, state, state.collections, batch, key)[0]
+            return accumulated(state.replace(params=params), batch, key)[0]
+
+        # Optimisers that search along a line ask for values, those that look for flat minima for
+        # gradients elsewhere; the others do without them.
+        extra = {"value": means["loss"], "grad": grads, "value_fn": value, "grad_fn": gradient}
+        return _update(state, grads, collections, **extra), means
 
     return jax.jit(step, donate_argnums=(0,) if donate else ())
 
@@ -149,9 +157,13 @@ def make_gradient_step(
 
 def _update(state: TrainState, grads: PyTree, collections: dict, **extra: Any) -> TrainState:
     """Take the optimiser's step, and the average's."""
-    updates, opt_state = optax.with_extra_args_support(state.tx).update(
-        grads, state.opt_state, state.params, **extra
-    )
+    update = optax.with_extra_args_support(state.tx).update
+    parameters = inspect.signature(update).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        extra.pop("grad_fn", None)  # a search along a line would hand it to the loss
+    else:
+        extra = {name: value for name, value in extra.items() if name in parameters}
+    updates, opt_state = update(grads, state.opt_state, state.params, **extra)
     state = state.replace(
         step=state.step + 1,
         params=optax.apply_updates(state.params, updates),

@@ -330,3 +330,45 @@ def test_gradients_of_another_form_are_named():
     step = train.make_gradient_step(lambda params, batch, key: ([], {}))
     with pytest.raises(ValueError, match=r"make_gradient_step: `gradients` .* needs the form"):
         step(new_state(), batch())
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_sharpness_aware_steps_are_their_two_gradients(parts):
+    """Up by rho along the gradient's direction, and from the old place down the slope there."""
+    rate, rho, (x, y) = 0.1, 0.05, batch()
+    climb = optax.chain(optax.contrib.normalize(), optax.sgd(rho))
+    tx = optax.contrib.sam(optax.sgd(rate), climb, sync_period=2, opaque_mode=True)
+    start = new_state(tx=tx)
+    params = bits(start.params)
+    step = train.make_step(losses.cross_entropy, accumulate_steps=parts)
+    state, _ = step(start, (x, y))
+
+    @jax.jit
+    def gradient(params):
+        def loss(params):
+            return jnp.mean(losses.cross_entropy(NET.apply({"params": params}, x), y))
+
+        return jax.grad(loss)(params)
+
+    first = gradient(params)
+    length = np.sqrt(sum(float(jnp.sum(g**2)) for g in jax.tree.leaves(first)))
+    second = gradient(jax.tree.map(lambda p, g: p + rho * g / length, params, first))
+    assert_near(state.params, jax.tree.map(lambda p, g: p - rate * g, params, second))
+    plain = jax.tree.map(lambda p, g: p - rate * g, params, first)
+    gaps = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), state.params, plain)
+    assert max(jax.tree.leaves(gaps)) > 1e-4
+
+
+def test_a_schedule_free_optimiser_has_its_own_place_to_evaluate():
+    """The average is where it says: evaluated there, the state gives that network's outputs."""
+    tx = optax.contrib.schedule_free_sgd(0.5)
+    state = new_state(tx=tx)
+    for start in (0, 12, 24):
+        state, _ = step_of()(state, batch(start))
+    averaged = optax.contrib.schedule_free_eval_params(state.opt_state, state.params)
+    x, y = batch()
+    metrics = {"loss": losses.cross_entropy}
+    got = train.evaluate(state.replace(params=averaged), (x, y), metrics)["loss"]
+    want = jnp.mean(losses.cross_entropy(NET.apply({"params": averaged}, x), y))
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+    assert abs(train.evaluate(state, (x, y), metrics)["loss"] - got) > 1e-4
