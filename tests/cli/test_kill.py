@@ -2,11 +2,14 @@
 
 import sys
 
+import pytest
+
 from jaxnn.cli._evaluate import load_run
 from tests.train.killing import finish, kill_when, recorded, saved, start
 from tests.train.toys import assert_same_bits, without_seconds
 
 
+@pytest.mark.slow  # tests/train/test_kill.py kills the library's own run each time
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path):
     def command(name, *more):
         options = ["--steps", "6000", "--batch-size", "32", "--hidden", "16", "--ema-decay", "0.9"]

@@ -73,17 +73,16 @@ def in_pieces(model, variables, tokens, sizes, room, valid=None):
 
 @pytest.mark.parametrize(
     "options",
-    [ROTARY, SIGMOID, LEARNED, ALIBI, {"scan": True}, WINDOW, SELECTIVE, COLLINEAR, LINEAR],
-    ids=[
-        "rotary",
-        "sigmoid",
-        "learned",
-        "alibi",
-        "scan",
-        "window",
-        "selective",
-        "collinear",
-        "linear",
+    [
+        pytest.param(ROTARY, id="rotary"),
+        pytest.param(SIGMOID, id="sigmoid", marks=pytest.mark.slow),
+        pytest.param(LEARNED, id="learned", marks=pytest.mark.slow),
+        pytest.param(ALIBI, id="alibi", marks=pytest.mark.slow),
+        pytest.param({"scan": True}, id="scan"),
+        pytest.param(WINDOW, id="window"),
+        pytest.param(SELECTIVE, id="selective", marks=pytest.mark.slow),
+        pytest.param(COLLINEAR, id="collinear", marks=pytest.mark.slow),
+        pytest.param(LINEAR, id="linear"),
     ],
 )
 def test_pieces_equal_the_whole(options):

@@ -81,6 +81,7 @@ def test_derivatives_are_those_of_the_plain_scan(method, key):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_both_forms_agree_over_long_sequences(key):
     """2,048 steps to 1e-4; and 16,384 steps with decays near one stay finite and agree."""
     for steps, low in ((2048, 0.9), (16384, 0.999)):
