@@ -25,6 +25,7 @@ def test_every_file_describes_its_benchmark(name):
     assert benchmark.shapes
 
 
+@pytest.mark.slow
 def test_describing_benchmarks_imports_no_peer():
     code = (
         "import sys; from benchmarks import _registry\n"

@@ -55,6 +55,7 @@ def npt(**options):
     return x, hidden, variables, apply
 
 
+@pytest.mark.slow
 def test_rows_may_come_in_any_order():
     x, hidden, variables, apply = npt()
     order = jnp.array([3, 1, 5, 0, 2, 4])
