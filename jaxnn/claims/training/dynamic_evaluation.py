@@ -217,14 +217,17 @@ def _stream(random: np.random.Generator, base: np.ndarray, topics: int, share: f
 def _draw(random: np.random.Generator, tables: np.ndarray, length: int) -> np.ndarray:
     """Draw symbols from tables of bigrams ``(*batch, symbols, symbols)``."""
     sums = np.cumsum(tables, axis=-1)
-    now = random.integers(0, SYMBOLS, tables.shape[:-2])
-    symbols = [now]
-    for _ in range(length - 1):
-        row = np.take_along_axis(sums, now[..., None, None], axis=-2)[..., 0, :]
-        draws = random.uniform(size=now.shape)[..., None]
-        now = np.minimum((row < draws).sum(-1), SYMBOLS - 1)
-        symbols.append(now)
-    return np.stack(symbols, axis=-1).astype(np.int32)
+    first = random.integers(0, SYMBOLS, tables.shape[:-2])
+    draws = random.uniform(size=(length - 1, *first.shape))
+    # What would follow each symbol at each time, of which the symbol before then picks one.
+    after = np.minimum((sums < draws[..., None, None]).sum(-1), SYMBOLS - 1).astype(np.int32)
+
+    def follow(now, after):
+        now = jnp.take_along_axis(after, now[..., None], axis=-1)[..., 0]
+        return now, now
+
+    _, later = jax.lax.scan(follow, jnp.asarray(first, jnp.int32), jnp.asarray(after))
+    return np.moveaxis(np.concatenate([first[None], np.asarray(later)]), 0, -1).astype(np.int32)
 
 
 def _linear(params, carry, segment):
