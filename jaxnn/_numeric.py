@@ -1,5 +1,6 @@
 """Numerical choices shared by every room."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
@@ -8,3 +9,13 @@ from jax.typing import DTypeLike
 def accumulation_dtype(dtype: DTypeLike) -> np.dtype:
     """Give the dtype that sums of ``dtype`` accumulate in: float32, or wider if it is wider."""
     return jnp.dtype(dtype if jnp.finfo(dtype).bits > 32 else jnp.float32)
+
+
+def unit_vectors(x: jax.Array, *, axis: int = -1) -> jax.Array:
+    """Divide by the length along an axis; zero stays zero, without a gradient."""
+    # Seen relative to the largest entry, squares neither overflow nor vanish.
+    size = jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis=axis, keepdims=True)
+    some = size > 0
+    x = x / jnp.where(some, size, 1)
+    square = jnp.sum(x**2, axis=axis, keepdims=True)
+    return jnp.where(some, x / jnp.sqrt(jnp.where(some, square, 1)), 0)

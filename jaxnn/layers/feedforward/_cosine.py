@@ -13,7 +13,6 @@ for novel class classification" (2021).
 
 import math
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
@@ -21,7 +20,7 @@ from flax.typing import Dtype, Initializer
 from jaxtyping import Array, Float
 
 from jaxnn._check import require, require_array, require_count, require_positive, require_rank
-from jaxnn._numeric import accumulation_dtype
+from jaxnn._numeric import accumulation_dtype, unit_vectors
 
 
 def cosine_logits(
@@ -63,8 +62,8 @@ def cosine_logits(
     require(x.shape[-1] == inputs, where, "x", x, needs)
     require_positive(where, scale=scale)
     wide = accumulation_dtype(x.dtype)
-    rows = x.reshape(math.prod(x.shape[:-1]), inputs).astype(wide)
-    cosines = jnp.dot(_unit(rows, 1), _unit(kernel.astype(wide), 0), precision="highest")
+    rows, columns = x.reshape(math.prod(x.shape[:-1]), inputs).astype(wide), kernel.astype(wide)
+    cosines = jnp.dot(unit_vectors(rows), unit_vectors(columns, axis=0), precision="highest")
     return (scale * cosines).astype(x.dtype).reshape(*x.shape[:-1], classes)
 
 
@@ -97,13 +96,3 @@ class CosineHead(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
         x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
         return cosine_logits(x, kernel, scale=self.scale)
-
-
-def _unit(x: jax.Array, axis: int) -> jax.Array:
-    """Divide by the length along an axis; zero stays zero, without a gradient."""
-    # Seen relative to the largest entry, squares neither overflow nor vanish.
-    size = jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis=axis, keepdims=True)
-    some = size > 0
-    x = x / jnp.where(some, size, 1)
-    square = jnp.sum(x**2, axis=axis, keepdims=True)
-    return jnp.where(some, x / jnp.sqrt(jnp.where(some, square, 1)), 0)

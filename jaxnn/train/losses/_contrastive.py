@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Bool, Float
 
 from jaxnn._check import describe, require, require_array, require_positive, require_rank
-from jaxnn._numeric import accumulation_dtype
+from jaxnn._numeric import accumulation_dtype, unit_vectors
 from jaxnn.train.losses._triplet import _check_alike, _distance
 
 
@@ -100,14 +100,7 @@ def info_nce(
     wide = accumulation_dtype(anchors.dtype)
     x, y = anchors.astype(wide), positives.astype(wide)
     if cosine:
-        x, y = _unit(x), _unit(y)
+        x, y = unit_vectors(x), unit_vectors(y)
     logits = jnp.einsum("...if,...jf->...ij", x, y, precision="highest") / temperature
     own = jnp.broadcast_to(jnp.arange(x.shape[-2]), logits.shape[:-1])
     return optax.softmax_cross_entropy_with_integer_labels(logits, own)
-
-
-def _unit(x: jax.Array) -> jax.Array:
-    """Divide by the length along the last axis; zero stays zero, without a gradient."""
-    square = jnp.sum(x**2, axis=-1, keepdims=True)
-    some = square > 0
-    return jnp.where(some, x * jax.lax.rsqrt(jnp.where(some, square, 1)), 0)

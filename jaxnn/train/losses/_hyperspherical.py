@@ -22,7 +22,7 @@ import optax
 from jaxtyping import Array, Float, Integer
 
 from jaxnn._check import require, require_array, require_positive, require_rank
-from jaxnn._numeric import accumulation_dtype
+from jaxnn._numeric import accumulation_dtype, unit_vectors
 from jaxnn.train.losses._classification import _check
 
 
@@ -111,10 +111,7 @@ def prototype_spread(
     classes = kernel.shape[-1]
     require(classes > 1, where, "kernel", kernel, "at least two classes")
     require(-1 <= cosine < 1, where, "cosine", cosine, "a number in [-1, 1)")
-    w = kernel.astype(accumulation_dtype(kernel.dtype))
-    square = jnp.sum(w**2, axis=-2, keepdims=True)
-    some = square > 0
-    w = jnp.where(some, w * jax.lax.rsqrt(jnp.where(some, square, 1)), 0)
+    w = unit_vectors(kernel.astype(accumulation_dtype(kernel.dtype)), axis=-2)
     cosines = jnp.einsum("...ic,...ik->...ck", w, w, precision="highest")
     own = jnp.broadcast_to(jnp.eye(classes, dtype=bool), cosines.shape)
     return jnp.sum(jnp.where(own, 0, jax.nn.relu(cosines - cosine)), axis=-1) / (classes - 1)
