@@ -216,6 +216,7 @@ def run_training(
     Raises:
       UsageError: something about the options, the data or the folder is wrong; nothing was
         written.
+      NonFinite: too many steps in a row were skipped; the state before them is saved.
     """
     context = getattr(options.model, "context", None)
     task = load_task(options.data, target=options.target, context=context)

@@ -25,6 +25,15 @@ def test_windows_of_a_token_file(tmp_path, kind):
     np.testing.assert_array_equal(seen, tokens[:20])
 
 
+@pytest.mark.parametrize(("count", "windows"), [(10, 1), (11, 2), (15, 2), (16, 3)])
+def test_the_last_window_needs_the_token_after_it(tmp_path, count, windows):
+    np.arange(count, dtype=np.uint16).tofile(tmp_path / "corpus.bin")
+    source = data.TokenFile(tmp_path / "corpus.bin", context=5)
+    assert len(source) == windows
+    _, y = source.gather(np.arange(windows))
+    assert y.max() == 5 * windows
+
+
 def test_shares_of_processes_are_the_batch_of_one():
     split = data.Split(np.arange(20) * 10, np.arange(20))
     whole = loaded(split, batch_size=6)

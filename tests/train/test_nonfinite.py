@@ -105,8 +105,8 @@ def fit(source, **options):
 
 
 def test_fit_counts_what_was_skipped_and_averages_the_rest():
-    """Of 15 batches an epoch one has the spoilt example; the records say which had it."""
-    _, history = fit(spoilt_examples([7]), steps=30, record_every=15)
+    """Of 15 batches an epoch one has the spoilt example: two in all, and not in a row."""
+    _, history = fit(spoilt_examples([7]), steps=30, record_every=15, max_skipped=2)
     assert [record["skipped"] for record in history] == [pytest.approx(1 / 15)] * 2
     assert all(np.isfinite(record["loss"]) for record in history)
     want = []

@@ -3,10 +3,13 @@
 import json
 import re
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxnn import models
 from jaxnn.cli import main
+from jaxnn.cli._models import Devices, make_layout, with_split_heads
 
 SMALL = ["--record-every", "4", "--evaluate-every", "8", "--checkpoint-every", "4"]
 SMALL += ["--hidden", "16", "--batch-size", "32", "--name", "a", "--json"]
@@ -74,3 +77,16 @@ def test_what_cannot_be_is_one_line_and_writes_nothing(folder, capsys, options, 
     assert line.startswith("jaxnn train: ")
     assert re.search(message, line), line
     assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(("heads", "split"), [(4, True), (3, False)])
+def test_heads_that_the_axis_divides_stay_split(heads, split):
+    """And what a device then computes is the attention that was asked for."""
+    layout = make_layout("vit", Devices(mesh="data=4,model=2"))
+    network = models.VisionTransformer(outputs=3, features=12, num_heads=heads)
+    got = with_split_heads(network, layout)
+    assert (got.attention is network.attention) != split
+    rng = np.random.default_rng(0)
+    qkv = [jnp.asarray(rng.normal(size=(4, 6, heads, 3)), jnp.float32) for _ in range(3)]
+    np.testing.assert_allclose(got.attention(*qkv), network.attention(*qkv), atol=1e-6)
+    assert with_split_heads(network, None) is network
