@@ -3,6 +3,10 @@
 Everything happens while the model is traced, so it works under ``jit``, ``vmap`` and ``grad``,
 and a compiled program computes only what its outputs need.
 
+A model of another kind is a function ``f(variables, *args, tap)`` that hands each value worth a
+name to ``tap`` and goes on with what it returns: ``hidden = tap("hidden", jnp.tanh(x @ w))``. It
+may not do so inside ``lax.scan``, whose values cannot leave by themselves.
+
 Inside ``nn.scan`` and ``nn.vmap`` a path names the value of one step. It is captured, stacked,
 where the transform lets the collection out (``variable_axes={"intermediates": 0}``); a patch
 acts on every step, and calls within a step cannot be told apart by number. Inside ``nn.jit``
@@ -10,8 +14,9 @@ flax may reuse a trace and never ask; the path is then reported as unknown.
 """
 
 import difflib
+import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +25,11 @@ from flax import linen as nn
 from jaxnn._check import require, require_array
 
 Patch = jax.Array | Callable[[jax.Array], jax.Array]
+Model = nn.Module | Callable[..., Any]
 
 
 def capture(
-    model: nn.Module,
+    model: Model,
     variables: Mapping[str, Any],
     *args: Any,
     names: Iterable[str] | Callable[[str], bool] | None = None,
@@ -35,7 +41,7 @@ def capture(
     """Apply a model and return its intermediate values by name.
 
     Args:
-      model: any linen module.
+      model: any linen module, or a function ``f(variables, *args, tap)``.
       variables: its variables, as for ``model.apply``.
       *args: the model's inputs.
       names: which values to return, listed or chosen by a predicate of the name; all if
@@ -51,7 +57,7 @@ def capture(
       is not repeated in it.
 
     Raises:
-      TypeError: ``model`` is not a linen module, or a patch is not an array or function.
+      TypeError: ``model`` is neither of the two, or a patch is not an array or function.
       ValueError: a name or path does not exist (the nearest that do are listed), or a patch
         does not fit.
 
@@ -63,19 +69,19 @@ def capture(
       {'layers_0': (1, 3), 'layers_2': (1, 2)}
     """
     options = {"method": method, "rngs": rngs, **kwargs}
-    outputs, values = _apply("capture", model, variables, args, patches or {}, True, options)
+    outputs, values, _ = apply("capture", model, variables, args, patches or {}, True, options)
     if names is None:
         return outputs, values
     if callable(names):
         return outputs, {name: value for name, value in values.items() if names(name)}
     names = [names] if isinstance(names, str) else list(names)
     for name in names:
-        _require_known("capture", "names", name, values)
+        require_known("capture", "names", name, values)
     return outputs, {name: values[name] for name in names}
 
 
 def patch(
-    model: nn.Module,
+    model: Model,
     variables: Mapping[str, Any],
     *args: Any,
     patches: Mapping[str, Patch],
@@ -86,7 +92,7 @@ def patch(
     """Apply a model with some intermediate values replaced.
 
     Args:
-      model: any linen module.
+      model: any linen module, or a function ``f(variables, *args, tap)``.
       variables: its variables, as for ``model.apply``.
       *args: the model's inputs.
       patches: name to replacement: an array of the value's shape, or a function of the value
@@ -101,7 +107,7 @@ def patch(
       of the values replaced. Values that are sown, not returned, cannot be replaced.
 
     Raises:
-      TypeError: ``model`` is not a linen module, or a patch is not an array or function.
+      TypeError: ``model`` is neither of the two, or a patch is not an array or function.
       ValueError: a path does not exist (the nearest that do are listed), or a patch does not
         fit.
 
@@ -112,11 +118,11 @@ def patch(
       [[0.0, 0.0]]
     """
     options = {"method": method, "rngs": rngs, **kwargs}
-    return _apply("patch", model, variables, args, patches, False, options)[0]
+    return apply("patch", model, variables, args, patches, False, options).outputs
 
 
 def cut(
-    model: nn.Module,
+    model: Model,
     variables: Mapping[str, Any],
     name: str,
     *,
@@ -127,7 +133,7 @@ def cut(
     """Cut a model in two functions at one of its intermediate values.
 
     Args:
-      model: any linen module.
+      model: any linen module, or a function ``f(variables, *args, tap)``.
       variables: its variables, as for ``model.apply``.
       name: the value to cut at.
       method: the model's method to apply, if not ``__call__``.
@@ -140,7 +146,7 @@ def cut(
       ``after(before(x), x)`` is the model. Under ``jit`` neither computes the other's part.
 
     Raises:
-      TypeError: ``model`` is not a linen module.
+      TypeError: ``model`` is neither of the two.
       ValueError: there is no such name (when a function is called; the nearest are listed).
 
     Example:
@@ -153,21 +159,93 @@ def cut(
       >>> bool(jnp.allclose(slope, want))
       True
     """
-    _require_module("cut", model)
+    _require_model("cut", model)
     options = {"method": method, "rngs": rngs, **kwargs}
 
     def before(*args: Any) -> jax.Array:
-        values = _apply("cut", model, variables, args, {}, True, options)[1]
-        _require_known("cut", "name", name, values)
+        values = apply("cut", model, variables, args, {}, True, options).values
+        require_known("cut", "name", name, values)
         return values[name]
 
     def after(value: jax.Array, *args: Any) -> Any:
-        return _apply("cut", model, variables, args, {name: value}, False, options, "name")[0]
+        patches = {name: value}
+        return apply("cut", model, variables, args, patches, False, options, "name").outputs
 
     return before, after
 
 
-def _apply(
+class Applied(NamedTuple):
+    """What one application of a model gave.
+
+    Attributes:
+      outputs: of the model.
+      values: captured, by name; empty unless they were asked for.
+      shapes: of every value that can be replaced, by name, as it is when it is replaced: inside
+        ``nn.scan``, one step's.
+    """
+
+    outputs: Any
+    values: dict[str, jax.Array]
+    shapes: dict[str, tuple[int, ...]]
+
+
+def apply(
+    where: str,
+    model: Model,
+    variables: Mapping[str, Any],
+    args: tuple[Any, ...],
+    patches: Mapping[str, Patch],
+    capturing: bool,
+    options: dict[str, Any],
+    argument: str = "patches",
+) -> Applied:
+    """Apply the model, replacing and perhaps capturing values."""
+    _require_model(where, model)
+    if isinstance(model, nn.Module):
+        applied, calls = _apply_module(where, model, variables, args, patches, capturing, options)
+    else:
+        applied, calls = _apply_function(where, model, variables, args, patches, options)
+    for name in patches:
+        require_known(where, argument, name, applied.shapes)
+        path, numbered, _ = name.partition(":")
+        needs = "no number, for nn.scan or another transform traces this module several times"
+        require(not numbered or calls[path] == 1, where, argument, name, needs)
+    return applied if capturing else applied._replace(values={})
+
+
+def _apply_function(
+    where: str,
+    f: Callable[..., Any],
+    variables: Mapping[str, Any],
+    args: tuple[Any, ...],
+    patches: Mapping[str, Patch],
+    options: dict[str, Any],
+) -> tuple[Applied, dict[str, int]]:
+    """Call a function with a tap that replaces and captures."""
+    taken: dict[str, list[jax.Array]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def tap(name: str, value: jax.Array) -> jax.Array:
+        calls = taken.setdefault(name, [])
+        for known in (name, f"{name}:{len(calls)}"):
+            shapes[known] = value.shape
+            if known in patches:
+                value = _replace(where, known, patches[known], value)
+        calls.append(value)
+        return value
+
+    options = {key: value for key, value in options.items() if value is not None}
+    require("method" not in options, where, "method", options.get("method"), "a linen module")
+    outputs = f(variables, *args, tap=tap, **options)
+    values = {
+        name if len(calls) == 1 else f"{name}:{index}": value
+        for name, calls in taken.items()
+        for index, value in enumerate(calls)
+    }
+    return Applied(outputs, values, shapes), dict.fromkeys(taken, 1)
+
+
+def _apply_module(
     where: str,
     model: nn.Module,
     variables: Mapping[str, Any],
@@ -175,15 +253,13 @@ def _apply(
     patches: Mapping[str, Patch],
     capturing: bool,
     options: dict[str, Any],
-    argument: str = "patches",
-) -> tuple[Any, dict[str, jax.Array]]:
-    """Apply the model under an interceptor that replaces, and perhaps sows, what modules return."""
-    _require_module(where, model)
+) -> tuple[Applied, dict[str, int]]:
+    """Apply a module under an interceptor that replaces, and perhaps sows, what modules return."""
     # Lifted transforms trace a module several times for one call, each time below a root scope
     # of its own: calls are counted root by root.
     calls: dict[str, dict[Any, int]] = {}
     active: list[str] = []
-    seen: dict[str, None] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     order: dict[str, None] = {}
 
     def intercept(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
@@ -203,10 +279,8 @@ def _apply(
         leaves, structure = jax.tree.flatten_with_path(value)
         replaced = []
         for keys, leaf in leaves:
-            name = _join(path, keys)
-            numbered = _join(f"{path}:{index}", keys)
-            seen.update({name: None, numbered: None})
-            for known in (name, numbered):
+            for known in (_join(path, keys), _join(f"{path}:{index}", keys)):
+                shapes[known] = jnp.shape(leaf)
                 if known in patches:
                     leaf = _replace(where, known, patches[known], leaf)
             replaced.append(leaf)
@@ -220,15 +294,12 @@ def _apply(
     mutable = ["intermediates"] if capturing else False
     with nn.intercept_methods(intercept):
         result = model.apply(variables, *args, mutable=mutable, **options)
-    for name in patches:
-        _require_known(where, argument, name, seen)
-        path, numbered, _ = name.partition(":")
-        needs = "no number, for nn.scan or another transform traces this module several times"
-        require(not numbered or len(calls[path]) == 1, where, argument, name, needs)
+    roots = {path: len(counts) for path, counts in calls.items()}
     if not capturing:
-        return result, {}
+        return Applied(result, {}, shapes), roots
     outputs, sown = result
-    return outputs, _flatten(dict(sown).get("intermediates", {}), list(order))
+    values = _flatten(dict(sown).get("intermediates", {}), list(order))
+    return Applied(outputs, values, shapes), roots
 
 
 def _flatten(sown: Mapping[str, Any], order: list[str]) -> dict[str, jax.Array]:
@@ -274,16 +345,18 @@ def _replace(where: str, name: str, replacement: Patch, value: jax.Array) -> jax
     return jnp.asarray(new, value.dtype)
 
 
-def _require_module(where: str, model: object) -> None:
-    """Raise ``TypeError`` unless ``model`` is a linen module."""
-    if not isinstance(model, nn.Module):
+def _require_model(where: str, model: object) -> None:
+    """Raise ``TypeError`` unless ``model`` is a linen module or a function with a tap."""
+    if isinstance(model, nn.Module):
+        return
+    if not callable(model) or "tap" not in inspect.signature(model).parameters:
         raise TypeError(
-            f"{where}: `model` is a {type(model).__name__}; it needs a flax.linen module. "
-            "Give the module itself, not its `apply`."
+            f"{where}: `model` is a {type(model).__name__}; it needs a flax.linen module, or a "
+            "function `f(variables, *args, tap)`. Give the module itself, not its `apply`."
         )
 
 
-def _require_known(where: str, argument: str, name: str, known: Iterable[str]) -> None:
+def require_known(where: str, argument: str, name: str, known: Iterable[str]) -> None:
     """Raise ``ValueError`` that lists the nearest names unless ``name`` is among them."""
     known = list(known)
     if name in known:

@@ -6,9 +6,11 @@ from flax import linen as nn
 
 from jaxnn.analysis import activations
 from tests.laws.case import Case, Reject
+from tests.laws.makers import normal
 
 HOME = "analysis.activations"
 PARITY = "tests/analysis/activations/test_intermediates.py"
+SITES = "tests/analysis/activations/test_sites.py"
 X = jnp.ones((5, 3))
 
 
@@ -39,6 +41,11 @@ def parts(variables, x):
     return after(before(x), x)
 
 
+def patching(replacements, **options):
+    options = {"replacements": replacements, "metric": jnp.sum, **options}
+    return activations.activation_patching(MODEL, zeros(), X, **options)
+
+
 CASES = [
     Case(
         name=f"{HOME}.capture",
@@ -63,7 +70,7 @@ CASES = [
             Reject(
                 call=lambda: activations.capture(MODEL.apply, zeros(), X),
                 error=TypeError,
-                match=r"capture: `model` .* needs a flax\.linen module",
+                match=r"capture: `model` .* needs a flax\.linen module, or a function",
             ),
         ),
     ),
@@ -108,6 +115,72 @@ CASES = [
                 call=lambda: activations.cut(None, zeros(), "up"),
                 error=TypeError,
                 match=r"cut: `model` .* needs a flax\.linen module",
+            ),
+        ),
+    ),
+    Case(
+        name=f"{HOME}.gradients",
+        function=lambda variables, x: activations.gradients(MODEL, variables, x, metric=jnp.sum),
+        inputs=inputs,
+        parity=SITES,
+        rejects=(
+            Reject(
+                call=lambda: activations.gradients(MODEL, zeros(), X, metric=jnp.sum, names="upp"),
+                error=ValueError,
+                match="gradients: `names` is 'upp'; it needs the path .* nearest: up",
+            ),
+            Reject(
+                call=lambda: activations.gradients(MODEL, zeros(), X, metric=lambda y: y),
+                error=ValueError,
+                match=r"gradients: `f\(x\)` is .*\(5, 2\).* needs shape \(\)",
+            ),
+        ),
+    ),
+    Case(
+        name=f"{HOME}.ablation",
+        function=lambda x, h: activations.ablation({"x": x, "h": h}, "mean"),
+        inputs=lambda key: normal(key, (5, 3), (5, 2, 4)),
+        parity=SITES,
+        rejects=(
+            Reject(
+                call=lambda: activations.ablation({"x": X}, "noise"),
+                error=ValueError,
+                match="ablation: `how` is 'noise'; it needs one of zero, mean, resample",
+            ),
+            Reject(
+                call=lambda: activations.ablation({"x": X}, "resample"),
+                error=ValueError,
+                match="ablation: `key` is None; it needs a key if `how` is 'resample'",
+            ),
+            Reject(
+                call=lambda: activations.ablation({"x": X}, axis=2),
+                error=ValueError,
+                match=r"ablation: `axis` is 2; it needs axes of `x`, of shape \(5, 3\)",
+            ),
+        ),
+    ),
+    Case(
+        name=f"{HOME}.activation_patching",
+        function=lambda variables, x, h: activations.activation_patching(
+            MODEL, variables, x, replacements={"up": h}, metric=jnp.sum, axes=1
+        ),
+        inputs=lambda key: (*inputs(key), jax.random.normal(key, (5, 4))),
+        parity=SITES,
+        rejects=(
+            Reject(
+                call=lambda: patching({"upp": X}),
+                error=ValueError,
+                match="activation_patching: `replacements` is 'upp'; it needs the path .* up",
+            ),
+            Reject(
+                call=lambda: patching({"up": X}),
+                error=ValueError,
+                match=r"`replacements\['up'\]` is .*\(5, 3\).* needs the value's shape \(5, 4\)",
+            ),
+            Reject(
+                call=lambda: patching({"down": X[:, :2]}, axes=(0, 0)),
+                error=ValueError,
+                match=r"activation_patching: `axes` is \(0, 0\); it needs different axes of `down`",
             ),
         ),
     ),
