@@ -11,6 +11,7 @@ from jaxnn import _lazy
 if TYPE_CHECKING:
     from jaxnn.analysis import activations as activations
     from jaxnn.analysis import attribution as attribution
+    from jaxnn.analysis import collapse as collapse
     from jaxnn.analysis import dynamics as dynamics
     from jaxnn.analysis import faithfulness as faithfulness
     from jaxnn.analysis import similarity as similarity
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "activations",
     "attribution",
+    "collapse",
     "dynamics",
     "faithfulness",
     "similarity",
