@@ -1,6 +1,7 @@
 """What the transforms share: the check of their function, and evaluation in chunks."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -81,6 +82,31 @@ def chunked_sum(
 
     chunk = (jnp.asarray(points, wide), jnp.asarray(weights, wide))
     return jax.lax.scan(add, jnp.zeros(like.shape, wide), chunk)[0]
+
+
+def chunked_total(
+    where: str,
+    add: Callable[[Any, jax.Array], Any],
+    inputs: object,
+    batch_size: int | None,
+) -> Any:
+    """Add up over the leading axis of ``inputs`` what ``add`` sums for each chunk of entries.
+
+    ``add(chunk, real)`` gives a pytree of sums over ``batch_size`` entries or fewer, without
+    those whose ``real`` is False: the last chunk is filled with copies of the last entry.
+    """
+    count = jax.tree.leaves(inputs)[0].shape[0]
+    length = _chunk_length(where, count, batch_size)
+    index = np.arange(-(-count // length) * length).reshape(-1, length)
+    entries = jax.tree.map(lambda a: a[np.minimum(index, count - 1)], inputs)
+    chunks = entries, jnp.asarray(index < count)
+    sums = jax.eval_shape(add, *jax.tree.map(lambda a: a[0], chunks))
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), sums)
+
+    def step(total: Any, chunk: tuple[Any, jax.Array]) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, add(*chunk)), None
+
+    return jax.lax.scan(step, zeros, chunks)[0]
 
 
 def _chunk_length(where: str, count: int, batch_size: int | None) -> int:
