@@ -1,9 +1,62 @@
-"""How alike units are: what of one the others know already.
+"""How alike representations are, and units within them.
 
-``variance_inflation`` tells how well each unit is a weighted sum of the others, whose rise from
+Whole representations, two arrays ``(examples, units)`` of the same examples: ``linear_cka``,
+``kernel_cka`` and ``cka_init``, ``cka_update``, ``cka_value`` over batches ("Similarity of Neural
+Network Representations Revisited" (2019)); ``cca``, ``svcca``, ``pwcca`` and ``procrustes``;
+``rsa`` by dissimilarities; ``mutual_knn``, ``cknna``, ``cycle_knn``, ``lcs_knn`` and ``edit_knn``
+by neighbours ("The Platonic Representation Hypothesis" (2024)). ``layer_map`` compares all layers
+of two networks with any of them.
+
+Units: ``variance_inflation`` tells how well each is a weighted sum of the others, whose rise from
 layer to layer "Polynomial Regression As an Alternative to Neural Nets" (2018) reports.
 """
 
+from jaxnn.analysis.similarity._cca import cca as cca
+from jaxnn.analysis.similarity._cca import procrustes as procrustes
+from jaxnn.analysis.similarity._cca import pwcca as pwcca
+from jaxnn.analysis.similarity._cca import svcca as svcca
+from jaxnn.analysis.similarity._cka import CKAState as CKAState
+from jaxnn.analysis.similarity._cka import cka_init as cka_init
+from jaxnn.analysis.similarity._cka import cka_update as cka_update
+from jaxnn.analysis.similarity._cka import cka_value as cka_value
+from jaxnn.analysis.similarity._cka import hsic as hsic
+from jaxnn.analysis.similarity._cka import kernel_cka as kernel_cka
+from jaxnn.analysis.similarity._cka import linear_cka as linear_cka
+from jaxnn.analysis.similarity._cka import rbf_kernel as rbf_kernel
+from jaxnn.analysis.similarity._layers import layer_map as layer_map
+from jaxnn.analysis.similarity._neighbours import cknna as cknna
+from jaxnn.analysis.similarity._neighbours import cycle_knn as cycle_knn
+from jaxnn.analysis.similarity._neighbours import edit_knn as edit_knn
+from jaxnn.analysis.similarity._neighbours import lcs_knn as lcs_knn
+from jaxnn.analysis.similarity._neighbours import mutual_knn as mutual_knn
+from jaxnn.analysis.similarity._neighbours import nearest as nearest
+from jaxnn.analysis.similarity._rsa import compare_dissimilarities as compare_dissimilarities
+from jaxnn.analysis.similarity._rsa import dissimilarity as dissimilarity
+from jaxnn.analysis.similarity._rsa import rsa as rsa
 from jaxnn.analysis.similarity._variance_inflation import variance_inflation as variance_inflation
 
-__all__ = ["variance_inflation"]
+__all__ = [
+    "CKAState",
+    "cca",
+    "cka_init",
+    "cka_update",
+    "cka_value",
+    "cknna",
+    "compare_dissimilarities",
+    "cycle_knn",
+    "dissimilarity",
+    "edit_knn",
+    "hsic",
+    "kernel_cka",
+    "layer_map",
+    "lcs_knn",
+    "linear_cka",
+    "mutual_knn",
+    "nearest",
+    "procrustes",
+    "pwcca",
+    "rbf_kernel",
+    "rsa",
+    "svcca",
+    "variance_inflation",
+]
