@@ -1,0 +1,1 @@
+"""Claims of papers on how well classes lie apart inside a network."""
