@@ -12,7 +12,9 @@ is "Axiomatic Attribution for Deep Networks" (2017), ``gradient_shap`` its expec
 baselines; ``smooth`` averages any of them over noise, as "SmoothGrad" (2017) does;
 ``occlusion`` hides windows, as "Visualizing and Understanding Convolutional Networks" (2014);
 ``deconvolution`` is that paper's way back through ReLUs, ``guided_backpropagation`` that of
-"Striving for Simplicity: The All Convolutional Net" (2015).
+"Striving for Simplicity: The All Convolutional Net" (2015);
+``deeplift`` and ``deeplift_shap`` pass on differences from a baseline, "Learning Important
+Features Through Propagating Activation Differences" (2017).
 
 By perturbation, of entries or of groups of them (``feature_mask``): ``feature_ablation`` and,
 over a batch, ``feature_permutation``; ``shapley_values``, ``shapley_sampling``, "Polynomial
@@ -22,6 +24,8 @@ Explaining the Predictions of Any Classifier" (2016); ``rise``, "RISE: Randomize
 for Explanation of Black-box Models" (2018).
 """
 
+from jaxnn.analysis.attribution._deeplift import deeplift as deeplift
+from jaxnn.analysis.attribution._deeplift import deeplift_shap as deeplift_shap
 from jaxnn.analysis.attribution._feature_ablation import feature_ablation as feature_ablation
 from jaxnn.analysis.attribution._feature_permutation import (
     feature_permutation as feature_permutation,
@@ -49,6 +53,8 @@ from jaxnn.analysis.attribution._smooth import smooth as smooth
 __all__ = [
     "completeness_residual",
     "deconvolution",
+    "deeplift",
+    "deeplift_shap",
     "feature_ablation",
     "feature_permutation",
     "gradient",

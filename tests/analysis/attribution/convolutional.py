@@ -23,11 +23,13 @@ class Network(nn.Module):
     """Two convolutions, pooling, two dense layers."""
 
     use_bias: bool = True
+    relu_before_pooling: bool = True
 
     @nn.compact
     def __call__(self, x):
         convolution = functools.partial(nn.Conv, padding="VALID", use_bias=self.use_bias)
-        x = nn.relu(convolution(3, (3, 3))(x))
+        x = convolution(3, (3, 3))(x)
+        x = nn.relu(x) if self.relu_before_pooling else x
         x = nn.max_pool(x, (2, 2), (2, 2))
         x = nn.relu(convolution(4, (2, 2))(x))
         x = x.reshape(x.shape[0], -1)
@@ -52,10 +54,10 @@ def image(seed=1):
     return np.random.default_rng(seed).uniform(size=(8, 8, 1)).astype(np.float32)
 
 
-def score(params, output=1):
+def score(params, output=1, **options):
     """Give the function of one image that is the network's output."""
     params = jax.tree.map(jnp.asarray, params)
-    model = Network(use_bias="bias" in params["Dense_0"])
+    model = Network(use_bias="bias" in params["Dense_0"], **options)
     return lambda x: jnp.asarray(model.apply({"params": params}, x[None]))[0, output]
 
 
