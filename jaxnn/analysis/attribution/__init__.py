@@ -22,14 +22,26 @@ calculation of the Shapley value based on sampling" (2009), and ``kernel_shap``,
 Approach to Interpreting Model Predictions" (2017); ``lime``, "'Why Should I Trust You?':
 Explaining the Predictions of Any Classifier" (2016); ``rise``, "RISE: Randomized Input Sampling
 for Explanation of Black-box Models" (2018).
+
+At a layer, which ``activations.cut`` gives as two functions: ``grad_cam`` and
+``guided_grad_cam``, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
+Localization" (2017); ``conductance``, "How Important Is a Neuron?" (2018);
+``internal_influence``, "Influence-Directed Explanations for Deep Convolutional Networks" (2018);
+``through``, the network with its gradient through chosen units alone. All other methods apply
+to ``lambda h: after(h, x)`` at ``before(x)``, or to one unit of ``before``, as they are.
 """
 
+from jaxnn.analysis.attribution._conductance import conductance as conductance
+from jaxnn.analysis.attribution._conductance import internal_influence as internal_influence
+from jaxnn.analysis.attribution._conductance import through as through
 from jaxnn.analysis.attribution._deeplift import deeplift as deeplift
 from jaxnn.analysis.attribution._deeplift import deeplift_shap as deeplift_shap
 from jaxnn.analysis.attribution._feature_ablation import feature_ablation as feature_ablation
 from jaxnn.analysis.attribution._feature_permutation import (
     feature_permutation as feature_permutation,
 )
+from jaxnn.analysis.attribution._grad_cam import grad_cam as grad_cam
+from jaxnn.analysis.attribution._grad_cam import guided_grad_cam as guided_grad_cam
 from jaxnn.analysis.attribution._gradient import gradient as gradient
 from jaxnn.analysis.attribution._gradient import input_x_gradient as input_x_gradient
 from jaxnn.analysis.attribution._gradient_shap import gradient_shap as gradient_shap
@@ -52,16 +64,20 @@ from jaxnn.analysis.attribution._smooth import smooth as smooth
 
 __all__ = [
     "completeness_residual",
+    "conductance",
     "deconvolution",
     "deeplift",
     "deeplift_shap",
     "feature_ablation",
     "feature_permutation",
+    "grad_cam",
     "gradient",
     "gradient_shap",
     "guided_backpropagation",
+    "guided_grad_cam",
     "input_x_gradient",
     "integrated_gradients",
+    "internal_influence",
     "kernel_shap",
     "lime",
     "occlusion",
@@ -70,4 +86,5 @@ __all__ = [
     "shapley_sampling",
     "shapley_values",
     "smooth",
+    "through",
 ]

@@ -83,7 +83,7 @@ def integrated_gradients(
             "to differ from `x` in some entry, or all attributions are zero",
             "Pass another reference, e.g. the mean of the data.",
         )
-    points, weights = _quadrature(where, method, steps)
+    points, weights = quadrature(where, method, steps)
     slope = jax.grad(scalar(where, f))
     wide = accumulation_dtype(x.dtype)
     origin, path = start.astype(wide), x.astype(wide) - start.astype(wide)
@@ -138,7 +138,7 @@ def completeness_residual(
     return (jnp.sum(attributions.astype(wide)) - change).astype(x.dtype)
 
 
-def _quadrature(where: str, method: str, steps: int) -> tuple[np.ndarray, np.ndarray]:
+def quadrature(where: str, method: str, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Give the points in [0, 1] and weights of a quadrature rule; the weights add up to one."""
     require_positive(where, steps=steps)
     needs = "a whole number"
