@@ -7,8 +7,13 @@ Network Representations Revisited" (2019)); ``cca``, ``svcca``, ``pwcca`` and ``
 by neighbours ("The Platonic Representation Hypothesis" (2024)). ``layer_map`` compares all layers
 of two networks with any of them.
 
-Units: ``variance_inflation`` tells how well each is a weighted sum of the others, whose rise from
-layer to layer "Polynomial Regression As an Alternative to Neural Nets" (2018) reports.
+Units: ``unit_correlation``, ``match_units``, ``semi_match`` ("Convergent Learning: Do different
+neural networks learn the same representations?" (2016)), ``best_buddies``, ``rosetta_units``
+("Rosetta Neurons: Mining the Common Units in a Model Zoo" (2023)) and ``merge_features`` ("Going
+Beyond Neural Network Feature Similarity: The Network Feature Complexity and Its Interpretation
+Using Category Theory" (2023)); ``variance_inflation`` tells how well each is a weighted sum of the
+others, whose rise from layer to layer "Polynomial Regression As an Alternative to Neural Nets"
+(2018) reports.
 """
 
 from jaxnn.analysis.similarity._cca import cca as cca
@@ -24,6 +29,14 @@ from jaxnn.analysis.similarity._cka import kernel_cka as kernel_cka
 from jaxnn.analysis.similarity._cka import linear_cka as linear_cka
 from jaxnn.analysis.similarity._cka import rbf_kernel as rbf_kernel
 from jaxnn.analysis.similarity._layers import layer_map as layer_map
+from jaxnn.analysis.similarity._matching import Matching as Matching
+from jaxnn.analysis.similarity._matching import best_buddies as best_buddies
+from jaxnn.analysis.similarity._matching import match_units as match_units
+from jaxnn.analysis.similarity._matching import rosetta_units as rosetta_units
+from jaxnn.analysis.similarity._matching import semi_match as semi_match
+from jaxnn.analysis.similarity._matching import unit_correlation as unit_correlation
+from jaxnn.analysis.similarity._merging import MergedFeatures as MergedFeatures
+from jaxnn.analysis.similarity._merging import merge_features as merge_features
 from jaxnn.analysis.similarity._neighbours import cknna as cknna
 from jaxnn.analysis.similarity._neighbours import cycle_knn as cycle_knn
 from jaxnn.analysis.similarity._neighbours import edit_knn as edit_knn
@@ -37,6 +50,9 @@ from jaxnn.analysis.similarity._variance_inflation import variance_inflation as 
 
 __all__ = [
     "CKAState",
+    "Matching",
+    "MergedFeatures",
+    "best_buddies",
     "cca",
     "cka_init",
     "cka_update",
@@ -51,12 +67,17 @@ __all__ = [
     "layer_map",
     "lcs_knn",
     "linear_cka",
+    "match_units",
+    "merge_features",
     "mutual_knn",
     "nearest",
     "procrustes",
     "pwcca",
     "rbf_kernel",
+    "rosetta_units",
     "rsa",
+    "semi_match",
     "svcca",
+    "unit_correlation",
     "variance_inflation",
 ]

@@ -1,4 +1,4 @@
-"""Rows of ``analysis.similarity``: measures of whole representations.
+"""Rows of ``analysis.similarity``: measures of whole representations, and of units.
 
 Measures stay float32 for bfloat16 input, by design; the rows cast them.
 """
@@ -13,6 +13,9 @@ from tests.laws.makers import normal
 
 HOME = "analysis.similarity"
 PARITY = "tests/analysis/similarity/test_representations.py"
+UNITS = "tests/analysis/similarity/test_units.py"
+HOST = "runs on the host, as its docstring says"
+TRACED = ("jit", "vmap", "gradients", "extremes", "bfloat16", "compiles_once")
 X = jnp.ones((4, 3))
 NO_GRADIENT = {
     "gradients": "has none, as its docstring says; it changes in jumps or at crossings",
@@ -99,6 +102,31 @@ def gram_pair(name, least=2):
                 call=lambda: measure(jnp.eye(4), jnp.eye(5)),
                 error=ValueError,
                 match=rf"{name}: `second` .* the shape \(4, 4\) of `first`",
+            ),
+        ),
+    )
+
+
+def pair_of_units(name, misuse, match, exempt=None, keywords=None):
+    """Make the row of a function of two arrays of units, or of their similarity."""
+    call = getattr(similarity, name)
+    arrays = 2 if name == "unit_correlation" else 1
+
+    def function(*inputs):
+        value = call(*inputs, **(keywords or {}))
+        return value.similarity if name == "semi_match" else value
+
+    return Case(
+        name=f"{HOME}.{name}",
+        function=narrow(function),
+        inputs=lambda key: normal(key, (7, 3), (7, 4))[:arrays],
+        parity=UNITS,
+        exempt=exempt or {},
+        rejects=(
+            Reject(
+                call=lambda: misuse(call),
+                error=ValueError,
+                match=f"(?s){name}: {match}",
             ),
         ),
     )
@@ -224,4 +252,42 @@ CASES = [
     Plain(name=f"{HOME}.CKAState", reason="the state of `cka_update`", parity=PARITY),
     Plain(name=f"{HOME}.cka_init", reason="zeros, before `cka_update`", parity=PARITY),
     Plain(name=f"{HOME}.cka_value", reason="read from the state of `cka_update`", parity=PARITY),
+    pair_of_units("unit_correlation", lambda call: call(X, X[:3]), "`y` .* the 4 examples of `x`"),
+    pair_of_units(
+        "best_buddies", lambda call: call(X, k=0), "`k` is 0", exempt=NO_GRADIENT, keywords={"k": 2}
+    ),
+    pair_of_units("semi_match", lambda call: call(X[0]), r"`similarity` .*\(3,\)"),
+    pair_of_units(
+        "match_units",
+        lambda call: call(X[0]),
+        r"`similarity` .*\(3,\)",
+        exempt=dict.fromkeys(TRACED, HOST),
+    ),
+    pair_of_units(
+        "rosetta_units",
+        lambda call: call([X]),
+        "`activations` .* two networks or more",
+        exempt=dict.fromkeys(TRACED, HOST),
+    ),
+    Case(
+        name=f"{HOME}.merge_features",
+        function=lambda w, b, v: similarity.merge_features(w, b, v, features=3),
+        inputs=lambda key: normal(key, (3, 5), (5,), (5, 2)),
+        parity=UNITS,
+        exempt={"bfloat16": "float32 distances; the weights keep their dtype, which tests/ holds"},
+        rejects=(
+            Reject(
+                call=lambda: similarity.merge_features(X, X[0], X.T),
+                error=ValueError,
+                match="merge_features: `features` is None; .* if `threshold` is None",
+            ),
+            Reject(
+                call=lambda: similarity.merge_features(X, X[0], X, features=2),
+                error=ValueError,
+                match=r"merge_features: `following` .* shape \(3, outputs\)",
+            ),
+        ),
+    ),
+    Plain(name=f"{HOME}.Matching", reason="what `match_units` returns", parity=UNITS),
+    Plain(name=f"{HOME}.MergedFeatures", reason="what `merge_features` returns", parity=UNITS),
 ]
