@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jaxnn.analysis import collapse as collapse
     from jaxnn.analysis import dynamics as dynamics
     from jaxnn.analysis import faithfulness as faithfulness
+    from jaxnn.analysis import information as information
     from jaxnn.analysis import separability as separability
     from jaxnn.analysis import similarity as similarity
     from jaxnn.analysis import sparsity as sparsity
@@ -26,6 +27,7 @@ __all__ = [
     "collapse",
     "dynamics",
     "faithfulness",
+    "information",
     "separability",
     "similarity",
     "sparsity",
