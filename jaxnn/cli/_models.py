@@ -79,6 +79,13 @@ MODELS = {
         Training(steps=1000, learning_rate=3e-3, weight_decay=1e-2, label_smoothing=0.1),
         rules=parallel.MLP_RULES,
     ),
+    "residual-mlp": Model(
+        "Residual MLP",
+        models.ResidualMLPConfig,
+        Training(steps=600, learning_rate=3e-3, weight_decay=1e-2, label_smoothing=0.1),
+        demo=False,
+        rules=parallel.MLP_RULES,
+    ),
     "vit": Model(
         "Vision transformer",
         models.VisionTransformerConfig,

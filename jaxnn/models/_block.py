@@ -172,6 +172,12 @@ class TransformerBlock(nn.Module):
     def _mixer(self) -> Any:
         if self.mixer is not None:
             return self.mixer(num_heads=self.num_heads, name="attention", **self._dtypes())
+        if isinstance(self.attention, nn.Module):
+            # Flax has given the module the name of the field, which is the first part's.
+            raise TypeError(
+                "TransformerBlock: `attention` is a module; it needs a function. Give every block "
+                "one of its own: `mixer=functools.partial(MultiHeadAttention, attention=module)`."
+            )
         return MultiHeadAttention(
             self.num_heads,
             attention=self.attention,

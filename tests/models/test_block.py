@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from jaxnn.layers import attention, feedforward, normalization
 from jaxnn.models import (
@@ -197,6 +198,8 @@ def test_bad_settings_are_named(key):
         TransformerBlock(2, norm_order="post", parallel=True).init(key, x)
     with pytest.raises(ValueError, match="TransformerBlock: `context` is None; it needs what"):
         TransformerBlock(2, cross=attention.MultiHeadAttention).init(key, x)
+    with pytest.raises(TypeError, match=r"TransformerBlock: `attention` is a module; .* `mixer="):
+        TransformerBlock(2, attention=nn.Dense(3)).init(key, x)
     with pytest.raises(ValueError, match="Transformer: `outputs` is 3; it needs the vocabulary"):
         Transformer(**TINY, outputs=3, tie_embeddings=True).init(key, TOKENS)
     with pytest.raises(ValueError, match=r"stack_blocks: `params` .*needs blocks_0"):
