@@ -14,7 +14,11 @@ baselines; ``smooth`` averages any of them over noise, as "SmoothGrad" (2017) do
 ``deconvolution`` is that paper's way back through ReLUs, ``guided_backpropagation`` that of
 "Striving for Simplicity: The All Convolutional Net" (2015);
 ``deeplift`` and ``deeplift_shap`` pass on differences from a baseline, "Learning Important
-Features Through Propagating Activation Differences" (2017).
+Features Through Propagating Activation Differences" (2017);
+``layerwise_relevance`` hands the output down by rules that a table gives to layers
+(``EpsilonRule`` ... ``IdentityRule``; ``EPSILON_PLUS`` is such a table), ``sensitivity`` and
+``simple_taylor`` are its neighbours in "Methods for Interpreting and Understanding Deep Neural
+Networks" (2018).
 
 By perturbation, of entries or of groups of them (``feature_mask``): ``feature_ablation`` and,
 over a batch, ``feature_permutation``; ``shapley_values``, ``shapley_sampling``, "Polynomial
@@ -56,13 +60,36 @@ from jaxnn.analysis.attribution._integrated_gradients import (
 from jaxnn.analysis.attribution._kernel_shap import kernel_shap as kernel_shap
 from jaxnn.analysis.attribution._lime import lime as lime
 from jaxnn.analysis.attribution._occlusion import occlusion as occlusion
+from jaxnn.analysis.attribution._relevance import EPSILON_ALPHA2_BETA1 as EPSILON_ALPHA2_BETA1
+from jaxnn.analysis.attribution._relevance import EPSILON_PLUS as EPSILON_PLUS
+from jaxnn.analysis.attribution._relevance import layerwise_relevance as layerwise_relevance
+from jaxnn.analysis.attribution._relevance_rules import AlphaBetaRule as AlphaBetaRule
+from jaxnn.analysis.attribution._relevance_rules import EpsilonRule as EpsilonRule
+from jaxnn.analysis.attribution._relevance_rules import FlatRule as FlatRule
+from jaxnn.analysis.attribution._relevance_rules import GammaRule as GammaRule
+from jaxnn.analysis.attribution._relevance_rules import IdentityRule as IdentityRule
+from jaxnn.analysis.attribution._relevance_rules import WSquareRule as WSquareRule
+from jaxnn.analysis.attribution._relevance_rules import ZBoxRule as ZBoxRule
+from jaxnn.analysis.attribution._relevance_rules import ZPlusRule as ZPlusRule
 from jaxnn.analysis.attribution._rise import rise as rise
 from jaxnn.analysis.attribution._rise import rise_masks as rise_masks
 from jaxnn.analysis.attribution._shapley import shapley_sampling as shapley_sampling
 from jaxnn.analysis.attribution._shapley import shapley_values as shapley_values
 from jaxnn.analysis.attribution._smooth import smooth as smooth
+from jaxnn.analysis.attribution._taylor import sensitivity as sensitivity
+from jaxnn.analysis.attribution._taylor import simple_taylor as simple_taylor
 
 __all__ = [
+    "AlphaBetaRule",
+    "EPSILON_ALPHA2_BETA1",
+    "EPSILON_PLUS",
+    "EpsilonRule",
+    "FlatRule",
+    "GammaRule",
+    "IdentityRule",
+    "WSquareRule",
+    "ZBoxRule",
+    "ZPlusRule",
     "completeness_residual",
     "conductance",
     "deconvolution",
@@ -79,12 +106,15 @@ __all__ = [
     "integrated_gradients",
     "internal_influence",
     "kernel_shap",
+    "layerwise_relevance",
     "lime",
     "occlusion",
     "rise",
     "rise_masks",
+    "sensitivity",
     "shapley_sampling",
     "shapley_values",
+    "simple_taylor",
     "smooth",
     "through",
 ]

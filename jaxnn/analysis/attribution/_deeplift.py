@@ -41,10 +41,12 @@ from jaxnn.analysis._function import chunked_map, fill, scalar
 from jaxnn.analysis.attribution._rules import (
     CALLS,
     MOVES,
+    PRODUCTS,
     Node,
     Rule,
     Value,
     derivative,
+    fit,
     propagate,
 )
 
@@ -60,7 +62,6 @@ LINEAR = MOVES | {
     "stop_gradient",
     "sub",
 }
-PRODUCTS = frozenset(["mul", "dot_general", "conv_general_dilated"])
 MAXIMA = frozenset(["max", "reduce_max", "reduce_window_max"])
 
 
@@ -228,13 +229,7 @@ def _quotient(node: Node, given: list[Any]) -> list[tuple[Value, jax.Array]]:
     above, below = node.inputs
     (z, z0), (w, w0), (out,) = _pair(above), _pair(below), given
     shares = [(above, out * 0.5 * (1 / w + 1 / w0)), (below, -out * 0.5 * (z + z0) / (w * w0))]
-    return [(value, _fit(share, value)) for value, share in shares if value.carries]
-
-
-def _fit(share: jax.Array, value: Value) -> jax.Array:
-    """Add up over the axes along which an operation stretched a value."""
-    sizes = zip(share.shape, value.points[0].shape, strict=True)
-    return share.sum(tuple(i for i, (n, own) in enumerate(sizes) if n != own), keepdims=True)
+    return [(value, fit(share, value)) for value, share in shares if value.carries]
 
 
 def _largest(node: Node, given: list[Any], epsilon: float) -> list[tuple[Value, jax.Array]]:

@@ -44,6 +44,7 @@ MOVES = frozenset([
     "reshape", "rev", "slice", "split", "squeeze", "transpose"
 ])
 # fmt: on
+PRODUCTS = frozenset(["mul", "dot_general", "conv_general_dilated"])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -100,6 +101,11 @@ class Node:
     def source(self) -> Value | None:
         """The nearest value of which it is an elementwise function, if it is of one."""
         return next((v for v in reversed(self.common) if v.carries and v.inexact), None)
+
+    @property
+    def joins(self) -> bool:
+        """Whether several of its inputs depend on the function's input."""
+        return sum(_moving(value) for value in self.inputs) > 1
 
     def run(self, *arrays: Any) -> list[jax.Array]:
         """Do the operation on these arrays."""
@@ -169,6 +175,12 @@ def derivative(
     return [(node.inputs[i], share) for i, share in zip(carrying, pull(filled), strict=True)]
 
 
+def fit(share: jax.Array, value: Value) -> jax.Array:
+    """Add up over the axes along which an operation stretched a value."""
+    sizes = zip(share.shape, value.points[0].shape, strict=True)
+    return share.sum(tuple(i for i, (n, own) in enumerate(sizes) if n != own), keepdims=True)
+
+
 def is_relu(node: Node) -> bool:
     """Say whether it is ``jax.nn.relu(x)`` or ``jnp.maximum(x, 0)``.
 
@@ -223,7 +235,7 @@ def _outputs(node: Node, carries: bool, blocked: frozenset[str]) -> tuple[Value,
         count = 1
     points = [node.run(*(v.points[p % len(v.points)] for v in node.inputs)) for p in range(count)]
     carries = carries and node.name not in blocked
-    if sum(_moving(value) for value in node.inputs) > 1 and node.common:
+    if node.joins and node.common:
         # A way through a blocked operation is within one elementwise function, as in softplus.
         carries = node.common[-1].carries
     zero = node.name in MOVES and all(value.zero for value in node.inputs)
