@@ -1,0 +1,1 @@
+"""Claims of papers on the information in activations."""
