@@ -79,13 +79,6 @@ MODELS = {
         Training(steps=1000, learning_rate=3e-3, weight_decay=1e-2, label_smoothing=0.1),
         rules=parallel.MLP_RULES,
     ),
-    "residual-mlp": Model(
-        "Residual MLP",
-        models.ResidualMLPConfig,
-        Training(steps=600, learning_rate=3e-3, weight_decay=1e-2, label_smoothing=0.1),
-        demo=False,
-        rules=parallel.MLP_RULES,
-    ),
     "vit": Model(
         "Vision transformer",
         models.VisionTransformerConfig,
@@ -103,6 +96,13 @@ MODELS = {
         models.KANConfig,
         Training(steps=800, learning_rate=3e-3),
         rules=parallel.KAN_RULES,
+    ),
+    "residual-mlp": Model(
+        "Residual MLP",
+        models.ResidualMLPConfig,
+        Training(steps=600, learning_rate=3e-3, weight_decay=1e-2, label_smoothing=0.1),
+        demo=False,
+        rules=parallel.MLP_RULES,
     ),
     "spiking-conv": Model(
         "Spiking convolutional network",
