@@ -78,7 +78,7 @@ def merge_features(
       ValueError: shapes disagree, both or none of ``threshold`` and ``features`` are given, or
         more features than units are asked for.
 
-    Gradient: flows through averages and sums; which units are merged is a constant.
+    Gradient: flows through averages and sums; groups and distance are constants.
 
     Example:
       >>> kernel, following = jnp.array([[1.0, 1, 4]]), jnp.array([[2.0], [3], [1]])

@@ -26,13 +26,13 @@ def identities(key: jax.Array) -> list[Check]:
     """What leaves the alignment as it is."""
     random = generator(key)
     x, y = (np.float32(random.normal(size=(60, width))) for width in (8, 5))
-    turn = np.float32(np.linalg.qr(random.normal(size=(8, 8)))[0])
+    turn = jnp.float32(np.linalg.qr(random.normal(size=(8, 8)))[0])
     cka = jax.jit(similarity.linear_cka)
     return [
         Check("CKA with itself", cka(x, x), "=", 1.0, 1e-5),
         Check(
             "change of CKA by a rotation, a scale and a shift",
-            cka(3 * x @ turn + 1, y) - cka(x, y),
+            cka((3 * x) @ turn + 1, y) - cka(x, y),
             "=",
             0.0,
             1e-5,

@@ -27,11 +27,11 @@ def identities(key: jax.Array) -> list[Check]:
     """The same up to rotation, and nothing in common."""
     random = generator(key)
     x, y = (np.float32(random.normal(size=(400, 16))) for _ in range(2))
-    turn = np.float32(np.linalg.qr(random.normal(size=(16, 16)))[0])
+    turn = jnp.float32(np.linalg.qr(random.normal(size=(16, 16)))[0])
     mutual = jax.jit(similarity.mutual_knn)
     return [
         Check("with itself", mutual(x, x), "=", 1.0),
-        Check("with itself rotated and scaled", mutual(x, 3 * x @ turn), "=", 1.0, 2e-3),
+        Check("with itself rotated and scaled", mutual(x, (3 * x) @ turn), "=", 1.0, 2e-3),
         Check("independent Gaussians: k / (n - 1)", mutual(x, y), "=", NEIGHBOURS / 399, 0.02),
     ]
 

@@ -271,7 +271,8 @@ CASES = [
     ),
     Case(
         name=f"{HOME}.merge_features",
-        function=lambda w, b, v: similarity.merge_features(w, b, v, features=3),
+        # The distance of the last pair, which comes last, is a constant.
+        function=lambda w, b, v: similarity.merge_features(w, b, v, features=3)[:4],
         inputs=lambda key: normal(key, (3, 5), (5,), (5, 2)),
         parity=UNITS,
         exempt={"bfloat16": "float32 distances; the weights keep their dtype, which tests/ holds"},
