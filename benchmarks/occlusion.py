@@ -1,0 +1,45 @@
+"""Occlusion of 256 images by windows of 3 x 3, at all 36 positions.
+
+``captum`` covers one position at a time, its default; ``captum-5`` holds 5, as ours does.
+"""
+
+from functools import partial
+from typing import Any
+
+from benchmarks import _attribution as common
+from benchmarks._harness import Benchmark, Entry, Work
+
+EXAMPLES, WINDOW = 256, 3
+PEER = ("torch", "captum")
+
+
+def benchmark() -> Benchmark:
+    return Benchmark(
+        name="occlusion",
+        ours=Entry(make=ours),
+        others={
+            "captum": Entry(make=partial(captum, 1), needs=PEER),
+            "captum-5": Entry(make=partial(captum, 5), needs=PEER),
+        },
+        shapes={"examples": EXAMPLES, "window": WINDOW, "side": common.SIDE},
+    )
+
+
+def ours() -> Work:
+    from jaxnn.analysis import attribution
+
+    return common.ours(lambda f, x: attribution.occlusion(f, x, window=WINDOW), EXAMPLES)
+
+
+def captum(held: int) -> Work:
+    from captum.attr import Occlusion
+
+    network, x, targets = common.torch_setting(EXAMPLES)
+    method = Occlusion(network)
+
+    def call() -> Any:
+        window = (WINDOW, WINDOW)
+        maps: Any = method.attribute(x, window, target=targets, perturbations_per_eval=held)
+        return maps.detach().numpy()
+
+    return Work(call=call)
