@@ -7,6 +7,11 @@ Network Representations Revisited" (2019)); ``cca``, ``svcca``, ``pwcca`` and ``
 by neighbours ("The Platonic Representation Hypothesis" (2024)). ``layer_map`` compares all layers
 of two networks with any of them.
 
+``geo_topological`` and ``geodesics`` turn dissimilarities to neighbourhoods ("The Topology and
+Geometry of Neural Representations" (2023)); ``accessibility`` and ``order_agreement`` compare what
+models learn first ("Let's Agree to Agree: Neural Networks Share Classification Order on Real
+Datasets" (2020)).
+
 Units: ``unit_correlation``, ``match_units``, ``semi_match`` ("Convergent Learning: Do different
 neural networks learn the same representations?" (2016)), ``best_buddies``, ``rosetta_units``
 ("Rosetta Neurons: Mining the Common Units in a Model Zoo" (2023)) and ``merge_features`` ("Going
@@ -43,15 +48,22 @@ from jaxnn.analysis.similarity._neighbours import edit_knn as edit_knn
 from jaxnn.analysis.similarity._neighbours import lcs_knn as lcs_knn
 from jaxnn.analysis.similarity._neighbours import mutual_knn as mutual_knn
 from jaxnn.analysis.similarity._neighbours import nearest as nearest
+from jaxnn.analysis.similarity._order import OrderAgreement as OrderAgreement
+from jaxnn.analysis.similarity._order import accessibility as accessibility
+from jaxnn.analysis.similarity._order import order_agreement as order_agreement
 from jaxnn.analysis.similarity._rsa import compare_dissimilarities as compare_dissimilarities
 from jaxnn.analysis.similarity._rsa import dissimilarity as dissimilarity
 from jaxnn.analysis.similarity._rsa import rsa as rsa
+from jaxnn.analysis.similarity._topology import geo_topological as geo_topological
+from jaxnn.analysis.similarity._topology import geodesics as geodesics
 from jaxnn.analysis.similarity._variance_inflation import variance_inflation as variance_inflation
 
 __all__ = [
     "CKAState",
     "Matching",
     "MergedFeatures",
+    "OrderAgreement",
+    "accessibility",
     "best_buddies",
     "cca",
     "cka_init",
@@ -62,6 +74,8 @@ __all__ = [
     "cycle_knn",
     "dissimilarity",
     "edit_knn",
+    "geo_topological",
+    "geodesics",
     "hsic",
     "kernel_cka",
     "layer_map",
@@ -71,6 +85,7 @@ __all__ = [
     "merge_features",
     "mutual_knn",
     "nearest",
+    "order_agreement",
     "procrustes",
     "pwcca",
     "rbf_kernel",

@@ -14,6 +14,7 @@ from tests.laws.makers import normal
 HOME = "analysis.similarity"
 PARITY = "tests/analysis/similarity/test_representations.py"
 UNITS = "tests/analysis/similarity/test_units.py"
+TOPOLOGY = "tests/analysis/similarity/test_topology_and_order.py"
 HOST = "runs on the host, as its docstring says"
 TRACED = ("jit", "vmap", "gradients", "extremes", "bfloat16", "compiles_once")
 X = jnp.ones((4, 3))
@@ -289,6 +290,61 @@ CASES = [
             ),
         ),
     ),
+    Case(
+        name=f"{HOME}.geo_topological",
+        function=narrow(lambda d: similarity.geo_topological(d, lower=0.2, upper=0.7)),
+        inputs=lambda key: (jnp.abs(normal(key, (6, 6))[0]),),
+        parity=TOPOLOGY,
+        exempt={"gradients": "its quantiles are held constant"},
+        rejects=(
+            Reject(
+                call=lambda: similarity.geo_topological(jnp.eye(3), lower=0.8, upper=0.2),
+                error=ValueError,
+                match="geo_topological: `lower` is 0.8; .* to `upper`, which is 0.2",
+            ),
+        ),
+    ),
+    Case(
+        name=f"{HOME}.geodesics",
+        function=narrow(similarity.geodesics),
+        inputs=lambda key: (jnp.abs(normal(key, (6, 6))[0]),),
+        parity=TOPOLOGY,
+        exempt={"extremes": "lengths are not negative; a factor below zero makes no graph"},
+        rejects=(
+            Reject(
+                call=lambda: similarity.geodesics(X),
+                error=ValueError,
+                match="geodesics: `dissimilarities` .* a square matrix",
+            ),
+        ),
+    ),
+    Case(
+        name=f"{HOME}.accessibility",
+        function=narrow(similarity.accessibility),
+        inputs=lambda key: normal(key, (2, 3, 4)),
+        parity=TOPOLOGY,
+        rejects=(
+            Reject(
+                call=lambda: similarity.accessibility(X),
+                error=ValueError,
+                match=r"accessibility: `correct` .* shape \(models, times, examples\)",
+            ),
+        ),
+    ),
+    Case(
+        name=f"{HOME}.order_agreement",
+        function=lambda c: [v.astype(c.dtype) for v in similarity.order_agreement(c)],
+        inputs=lambda key: normal(key, (3, 2, 5)),
+        parity=TOPOLOGY,
+        rejects=(
+            Reject(
+                call=lambda: similarity.order_agreement(jnp.ones((1, 2, 5))),
+                error=ValueError,
+                match="order_agreement: `correct` .* at least 2 models",
+            ),
+        ),
+    ),
+    Plain(name=f"{HOME}.OrderAgreement", reason="what `order_agreement` returns", parity=TOPOLOGY),
     Plain(name=f"{HOME}.Matching", reason="what `match_units` returns", parity=UNITS),
     Plain(name=f"{HOME}.MergedFeatures", reason="what `merge_features` returns", parity=UNITS),
 ]
