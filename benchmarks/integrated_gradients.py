@@ -52,10 +52,10 @@ def captum() -> Work:
     from captum.attr import IntegratedGradients
 
     network, x, targets = common.torch_setting(EXAMPLES)
-    method = IntegratedGradients(network)
+    method: Any = IntegratedGradients(network)
 
     def call() -> Any:
-        maps: Any = method.attribute(x, target=targets, n_steps=STEPS)
+        maps = method.attribute(x, target=targets, n_steps=STEPS)
         return maps.detach().numpy()
 
     return Work(call=call)

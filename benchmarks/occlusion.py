@@ -35,11 +35,11 @@ def captum(held: int) -> Work:
     from captum.attr import Occlusion
 
     network, x, targets = common.torch_setting(EXAMPLES)
-    method = Occlusion(network)
+    method: Any = Occlusion(network)
 
     def call() -> Any:
         window = (WINDOW, WINDOW)
-        maps: Any = method.attribute(x, window, target=targets, perturbations_per_eval=held)
+        maps = method.attribute(x, window, target=targets, perturbations_per_eval=held)
         return maps.detach().numpy()
 
     return Work(call=call)

@@ -42,16 +42,14 @@ def captum(held: int) -> Work:
     from captum.attr import ShapleyValueSampling
 
     network, x, targets = common.torch_setting(EXAMPLES)
-    method = ShapleyValueSampling(network)
+    method: Any = ShapleyValueSampling(network)
     keys = jax.random.split(jax.random.key(0), ORDERS)
     ranks = [np.argsort(jax.random.uniform(key, (common.SIDE**2,))) for key in keys]
     orders = [np.argsort(rank).tolist() for rank in ranks]
     method.permutation_generator = lambda *_: orders
 
     def call() -> Any:
-        maps: Any = method.attribute(
-            x, target=targets, n_samples=ORDERS, perturbations_per_eval=held
-        )
+        maps = method.attribute(x, target=targets, n_samples=ORDERS, perturbations_per_eval=held)
         return maps.detach().numpy()
 
     return Work(call=call)

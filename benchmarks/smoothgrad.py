@@ -49,7 +49,7 @@ def captum(chunk: int) -> Work:
     from captum.attr import NoiseTunnel, Saliency
 
     network, x, targets = common.torch_setting(EXAMPLES)
-    method = NoiseTunnel(Saliency(network))
+    method: Any = NoiseTunnel(Saliency(network))
 
     def run(stdev: float) -> Any:
         return (
