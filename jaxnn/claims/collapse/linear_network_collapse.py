@@ -44,8 +44,8 @@ def identities(key: jax.Array) -> list[Check]:
         weights, features = _start(random, 3, EQUAL)
         deep, free = jax.jit(partial(_descend, labels=labels, rate=1.0))(weights, features, 5e-3)
         last = deep[-1][:CLASSES]
-        within = collapse.within_class_variability(free.T, labels, num_classes=CLASSES)
-        means = collapse.class_means(free.T, labels, num_classes=CLASSES).means
+        within = collapse.within_class_variability(free.T, jnp.asarray(labels), num_classes=CLASSES)
+        means = collapse.class_means(free.T, jnp.asarray(labels), num_classes=CLASSES).means
         eye = jnp.eye(CLASSES)
         count = jnp.asarray(EQUAL, jnp.float64)
         want = collapse.linear_network_collapse(count, weight_decays=[5e-3] * 3, feature_decay=5e-3)

@@ -165,7 +165,7 @@ def effects(key: jax.Array) -> list[Check]:
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:
     from scipy import stats
 
-    return float(stats.spearmanr(a, b).statistic)
+    return float(np.asarray(stats.spearmanr(a, b))[0])
 
 
 def _data(random: np.random.Generator) -> list[dict[str, np.ndarray]]:
@@ -224,7 +224,7 @@ def _run(params: Any, run: dict[str, jax.Array]) -> tuple[jax.Array, ...]:
     tx = optax.adamw(3e-3, weight_decay=1e-1)
 
     def loss(params, rows):
-        logits = MODEL.apply({"params": params}, run["x"][rows])
+        logits = jnp.asarray(MODEL.apply({"params": params}, run["x"][rows]))
         return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, run["y"][rows]))
 
     def measure(params):
@@ -236,7 +236,7 @@ def _run(params: Any, run: dict[str, jax.Array]) -> tuple[jax.Array, ...]:
         # The shots themselves do not count.
         shown = jax.vmap(lambda s: jnp.zeros(len(new)).at[s.ravel()].set(1.0))(run["shots"])
         accuracy = jnp.sum(hits * (1 - shown)) / jnp.sum(1 - shown)
-        logits = MODEL.apply({"params": params}, run["x"])
+        logits = jnp.asarray(MODEL.apply({"params": params}, run["x"]))
         return (
             ratio(seen, run["y"]),
             ratio(held_out, run["held_out_y"]),

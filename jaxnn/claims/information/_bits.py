@@ -62,7 +62,7 @@ def draw(
       steps: training steps from one look to the next.
     """
     x = inputs()
-    drawn = []
+    drawn: list[tuple[Any, np.ndarray, np.ndarray, np.ndarray]] = []
     for _ in range(seeds):
         form = np.einsum("ni,ij,nj->n", x, random.normal(size=(12, 12)), x)
         form = form + 3 * x @ random.normal(size=12)
@@ -77,7 +77,7 @@ def draw(
         rows = random.integers(0, TRAINING, (stages, steps, BATCH))
         drawn.append((params, labels, random.permutation(len(x)), rows))
     members = [
-        Networks(*one, np.float32(rectified), np.float32(decay))
+        Networks(*one, np.asarray(rectified, np.float32), np.asarray(decay, np.float32))
         for rectified, decay in kinds
         for one in drawn
     ]
