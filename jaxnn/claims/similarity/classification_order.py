@@ -49,7 +49,8 @@ def identities(key: jax.Array) -> list[Check]:
 def agreements(key: jax.Array) -> list[Check]:
     """Chance in closed form against 5,000 shuffles."""
     random = generator(key)
-    correct = np.float32(random.random((5, 1, 60)) < np.linspace(0.2, 0.9, 5)[:, None, None])
+    correct = random.random((5, 1, 60)) < np.linspace(0.2, 0.9, 5)[:, None, None]
+    correct = correct.astype(np.float32)
     chance = similarity.order_agreement(jnp.asarray(correct))
     dealt = random.permuted(np.tile(correct[:, 0], (5000, 1, 1)), axis=-1)
     variances = dealt.mean(1).var(-1)
