@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ import optax
 from jaxnn import data
 from jaxnn.claims._experiments import train
 
-Params = list[tuple[jax.Array, jax.Array]]
+Params = list[tuple[Any, Any]]
 Activation = Callable[[jax.Array], jax.Array]
 
 
@@ -33,7 +34,7 @@ def start(random: np.random.Generator, count: int, widths: Sequence[int]) -> Par
             np.zeros((count, b), np.float32),
         )
         for a, b in pairwise(widths)
-    ]  # pyright: ignore[reportReturnType]
+    ]
 
 
 def layers(params: Params, x: jax.Array, activation: Activation = jax.nn.relu) -> list[jax.Array]:

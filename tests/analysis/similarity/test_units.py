@@ -125,3 +125,11 @@ def test_merging_goes_from_pair_to_pair():
     assert merged.groups.tolist() == [0, 0, 0, 1]
     np.testing.assert_allclose(merged.kernel, [[3, 13]])  # the mean of 0, 2 and 7
     np.testing.assert_allclose(merge(threshold=0.0).kernel, kernel)
+
+
+def test_means_weigh_units_by_what_they_stand_for():
+    """0 and 0.2 meet in 0.1, with 1 in 0.4: from there 1.9 is 1.5 away, not 1.35."""
+    kernel = jnp.array([[0.0, 0.2, 1.0, 1.9]])
+    merged = similarity.merge_features(kernel, jnp.zeros(4), jnp.ones((4, 1)), threshold=1.4)
+    assert merged.groups.tolist() == [0, 0, 0, 1]
+    np.testing.assert_allclose(merged.kernel, [[0.4, 1.9]], atol=1e-6)
