@@ -4,10 +4,11 @@ Every intermediate value has a name, the path of the linen module that returns i
 ``"blocks_0/attention"``; ``capture`` returns the values by name, ``patch`` replaces them by
 name, and ``cut`` makes two functions of a model, up to a name and from it on, for any
 transform: the gradient at a layer is ``jax.grad`` of the second, its integrated gradients are
-``attribution.integrated_gradients`` of it. ``gradients`` differentiates at all values in one
-backward pass; ``ablation`` makes replacements that take information away (zero, mean,
-resample); ``activation_patching`` measures one replacement after the other, of all values, in
-one compiled program: "Locating and Editing Factual Associations in GPT" (2022).
+``attribution.integrated_gradients`` of it. ``sites`` lists what can be replaced, ``gradients``
+differentiates at all of it in one backward pass; ``ablation`` makes replacements that take
+information away (zero, mean, resample); ``activation_patching`` measures one replacement after
+the other, of all values, in one compiled program: "Locating and Editing Factual Associations in
+GPT" (2022).
 
 A module that returns several arrays gives one name each, ``"cell/0"``, ``"cell/1"``; one that
 is called several times counts its calls, ``"encoder:0"``, ``"encoder:1"``; a value sown into
@@ -29,6 +30,7 @@ from jaxnn.analysis.activations._sites import Gradients as Gradients
 from jaxnn.analysis.activations._sites import ablation as ablation
 from jaxnn.analysis.activations._sites import activation_patching as activation_patching
 from jaxnn.analysis.activations._sites import gradients as gradients
+from jaxnn.analysis.activations._sites import sites as sites
 
 __all__ = [
     "Gradients",
@@ -38,4 +40,5 @@ __all__ = [
     "cut",
     "gradients",
     "patch",
+    "sites",
 ]

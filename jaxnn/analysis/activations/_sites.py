@@ -30,6 +30,65 @@ from jaxnn.analysis.activations._intermediates import (
 )
 
 
+def sites(
+    model: Model,
+    variables: Mapping[str, Any],
+    *args: Any,
+    method: Callable[..., Any] | str | None = None,
+    rngs: Any = None,
+    **kwargs: Any,
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """List the intermediate values that can be replaced, without computing any.
+
+    Those that are only sown cannot, and what lies inside ``nn.scan`` only for all steps alike:
+    neither is listed.
+
+    Args:
+      model: any linen module, or a function ``f(variables, *args, tap)``.
+      variables: its variables, as for ``model.apply``, or their shapes.
+      *args: the model's inputs.
+      method: the model's method to apply, if not ``__call__``.
+      rngs: random keys for the model, e.g. ``{"dropout": key}``.
+      **kwargs: further inputs of the model.
+
+    Returns:
+      Name to shape and dtype, in the order of the calls.
+
+    Raises:
+      TypeError: ``model`` is neither of the two.
+
+    Example:
+      >>> model = nn.Sequential([nn.Dense(3), nn.relu, nn.Dense(2)])
+      >>> variables = model.init(jax.random.key(0), jnp.ones((1, 4)))
+      >>> {name: site.shape for name, site in sites(model, variables, jnp.ones((1, 4))).items()}
+      {'layers_0': (1, 3), 'layers_2': (1, 2)}
+    """
+    options = {"method": method, "rngs": rngs, **kwargs}
+
+    def run(variables: Mapping[str, Any], *args: Any) -> Applied:
+        return apply("sites", model, variables, args, {}, True, options)
+
+    return _sites(run, variables, *args)[0]
+
+
+def _sites(
+    run: Callable[..., Applied], *args: Any
+) -> tuple[dict[str, jax.ShapeDtypeStruct], list[str]]:
+    """Give the replaceable values by name, and the names of all."""
+    # Shapes are static: they travel beside what is traced; the order, which a dictionary of
+    # traced values loses, too.
+    seen: list[Applied] = []
+
+    def values(*args: Any) -> dict[str, jax.Array]:
+        seen.append(run(*args))
+        return seen[0].values
+
+    known = jax.eval_shape(values, *args)
+    shapes, names = seen[0].shapes, list(seen[0].values)
+    whole = {name: known[name] for name in names if shapes.get(name) == known[name].shape}
+    return whole, names
+
+
 class Gradients(NamedTuple):
     """What :func:`gradients` gives.
 
@@ -96,18 +155,9 @@ def gradients(
     def run(patches: Mapping[str, Patch]) -> Applied:
         return apply(where, model, variables, args, patches, True, options)
 
-    # Shapes are static: they travel beside what is traced.
-    shapes: dict[str, tuple[int, ...]] = {}
-
-    def values_only() -> dict[str, jax.Array]:
-        applied = run(given)
-        shapes.update(applied.shapes)
-        return applied.values
-
-    known = jax.eval_shape(values_only)
-    whole = [name for name, value in known.items() if shapes.get(name) == value.shape]
+    whole, known = _sites(lambda: run(given))
     chosen = _choose(where, whole, known, names)
-    deltas = {name: jnp.zeros(known[name].shape, known[name].dtype) for name in chosen}
+    deltas = {name: jnp.zeros(whole[name].shape, whole[name].dtype) for name in chosen}
 
     def moved(deltas: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
         shifts = {name: _shift(given.get(name), delta) for name, delta in deltas.items()}
@@ -262,12 +312,12 @@ def activation_patching(
 
 def _choose(
     where: str,
-    whole: list[str],
-    known: Mapping[str, Any],
+    whole: Mapping[str, jax.ShapeDtypeStruct],
+    known: list[str],
     names: Iterable[str] | Callable[[str], bool] | None,
 ) -> list[str]:
     """List the names to differentiate at."""
-    floating = [n for n in whole if jnp.issubdtype(known[n].dtype, jnp.floating)]
+    floating = [n for n, site in whole.items() if jnp.issubdtype(site.dtype, jnp.floating)]
     if names is None:
         return floating
     if callable(names):
@@ -308,7 +358,9 @@ def _select(shape: tuple[int, ...], axes: tuple[int, ...], index: jax.Array) -> 
     grid = tuple(shape[a] for a in axes)
     chosen = jnp.ones((1,) * len(shape), bool)
     for axis, at in zip(axes, jnp.unravel_index(index, grid) if grid else (), strict=True):
-        entries = np.arange(shape[axis], dtype=np.int32).reshape(-1, *(1,) * (len(shape) - axis - 1))
+        entries = np.arange(shape[axis], dtype=np.int32).reshape(
+            -1, *(1,) * (len(shape) - axis - 1)
+        )
         chosen = chosen & (jnp.asarray(entries)[(None,) * axis] == at)
     return chosen
 

@@ -21,6 +21,8 @@ from jaxnn.analysis.visualization._curves import (
 )
 from jaxnn.analysis.visualization._kan import kan_edges as kan_edges
 from jaxnn.analysis.visualization._kan import kan_network as kan_network
+from jaxnn.analysis.visualization._layers import similarity_map as similarity_map
+from jaxnn.analysis.visualization._layers import unit_map as unit_map
 from jaxnn.analysis.visualization._spiking import spike_raster as spike_raster
 from jaxnn.analysis.visualization._style import INKS as INKS
 from jaxnn.analysis.visualization._style import style as style
@@ -40,8 +42,10 @@ __all__ = [
     "kan_network",
     "learning_curves",
     "predicted_against_true",
+    "similarity_map",
     "sparsity_bars",
     "spike_raster",
     "style",
     "to_svg",
+    "unit_map",
 ]

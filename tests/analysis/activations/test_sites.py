@@ -51,6 +51,10 @@ def test_gradients_are_those_of_the_model_cut_there(name, variables, result):
 def test_gradients_are_given_at_all_that_can_be_replaced(variables, result):
     """Neither at sown values nor inside scan, where one patch would act on every step."""
     _, values = activations.capture(MODEL, variables, X)
+    listed = activations.sites(MODEL, variables, X)
+    assert {name: site.shape for name, site in listed.items()} == {
+        name: slope.shape for name, slope in result.gradients.items()
+    }
     missing = set(values) - set(result.gradients)
     scanned = {name for name in values if name.startswith("layers/")}
     sown = {name for name in values if "hidden" in name}

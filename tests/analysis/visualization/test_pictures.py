@@ -43,6 +43,24 @@ def test_edges_show_spline_knots_and_the_range_of_data():
     np.testing.assert_allclose(band.get_x() + band.get_width(), np.percentile(data[:, 0], 99))
 
 
+def test_similarity_map_has_a_square_for_each_pair():
+    values = np.array([[1.0, 0.25], [0.25, 1.0], [0.5, 0.75]])
+    axes = visualization.similarity_map(values, ["a", "b", "c"], ["x", "y"]).axes[0]
+    np.testing.assert_allclose(axes.images[0].get_array(), values)
+    texts = {(t.get_position(), t.get_text()) for t in axes.texts}
+    assert ((1.5, 2.5), "0.75") in texts
+    assert ((-0.15, 1.5), "b") in texts
+    assert axes.images[0].get_clim() == (0, 1)
+
+
+def test_units_are_drawn_from_busy_to_idle():
+    layers = {"up": np.array([0.0, 1.0, 0.5]), "down": np.array([0.25])}
+    axes = visualization.unit_map(layers).axes[0]
+    np.testing.assert_allclose(axes.images[0].get_array(), [[1.0, 0.5, 0.0]])
+    np.testing.assert_allclose(axes.images[1].get_array(), [[0.25]])
+    assert {"50 %", "25 %"} < {t.get_text() for t in axes.texts}
+
+
 def test_network_draws_the_strongest_edges_between_their_nodes():
     first = np.array([[0.0, 5.0], [1.0, 0.0], [0.0, 2.0]])
     second = np.array([[1.0], [3.0]])
@@ -142,6 +160,8 @@ def test_confusion_writes_the_counts_where_they_happened():
             "`membrane` is .*needs shape",
         ),
         (lambda: visualization.attention_maps(np.ones((2, 2))), "choose one example"),
+        (lambda: visualization.similarity_map(np.ones((2, 2)), ["a"]), r"shape \(1, 1\)"),
+        (lambda: visualization.unit_map({"a": np.array([2.0])}), r"shares in \[0, 1\]"),
         (lambda: visualization.confusion_matrix(np.ones((2, 3))), "`matrix` is .*needs shape"),
         (lambda: visualization.confusion_matrix(np.eye(2), ["a"]), "`class_names` .*2 names"),
         (lambda: visualization.sparsity_bars({}), "at least one measure"),

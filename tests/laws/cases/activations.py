@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnn.analysis import activations
-from tests.laws.case import Case, Reject
+from tests.laws.case import Case, Plain, Reject
 from tests.laws.makers import normal
 
 HOME = "analysis.activations"
@@ -183,5 +183,15 @@ CASES = [
                 match=r"activation_patching: `axes` is \(0, 0\); it needs different axes of `down`",
             ),
         ),
+    ),
+    Plain(
+        name=f"{HOME}.sites",
+        reason="gives shapes, and computes nothing",
+        parity=SITES,
+    ),
+    Plain(
+        name=f"{HOME}.Gradients",
+        reason="a record of what gradients gives",
+        parity=SITES,
     ),
 ]
