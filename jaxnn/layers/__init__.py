@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from jaxnn.layers import activations as activations
     from jaxnn.layers import attention as attention
     from jaxnn.layers import feedforward as feedforward
+    from jaxnn.layers import interpretable as interpretable
     from jaxnn.layers import kan as kan
     from jaxnn.layers import kernel as kernel
     from jaxnn.layers import normalization as normalization
@@ -25,6 +26,7 @@ __all__ = [
     "activations",
     "attention",
     "feedforward",
+    "interpretable",
     "kan",
     "kernel",
     "normalization",

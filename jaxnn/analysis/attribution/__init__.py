@@ -18,7 +18,8 @@ Features Through Propagating Activation Differences" (2017);
 ``layerwise_relevance`` hands the output down by rules that a table gives to layers
 (``EpsilonRule`` ... ``IdentityRule``; ``EPSILON_PLUS`` is such a table), ``sensitivity`` and
 ``simple_taylor`` are its neighbours in "Methods for Interpreting and Understanding Deep Neural
-Networks" (2018).
+Networks" (2018); ``dynamic_weights`` is the linear map that a dynamically linear network is at
+the example, "B-cos Networks: Alignment is All We Need for Interpretability" (2022).
 
 By perturbation, of entries or of groups of them (``feature_mask``): ``feature_ablation`` and,
 over a batch, ``feature_permutation``; ``shapley_values``, ``shapley_sampling``, "Polynomial
@@ -40,6 +41,7 @@ from jaxnn.analysis.attribution._conductance import internal_influence as intern
 from jaxnn.analysis.attribution._conductance import through as through
 from jaxnn.analysis.attribution._deeplift import deeplift as deeplift
 from jaxnn.analysis.attribution._deeplift import deeplift_shap as deeplift_shap
+from jaxnn.analysis.attribution._dynamic import dynamic_weights as dynamic_weights
 from jaxnn.analysis.attribution._feature_ablation import feature_ablation as feature_ablation
 from jaxnn.analysis.attribution._feature_permutation import (
     feature_permutation as feature_permutation,
@@ -95,6 +97,7 @@ __all__ = [
     "deconvolution",
     "deeplift",
     "deeplift_shap",
+    "dynamic_weights",
     "feature_ablation",
     "feature_permutation",
     "grad_cam",

@@ -1,0 +1,1 @@
+"""Claims of papers on layers that explain themselves."""
