@@ -14,8 +14,15 @@ Physical Neural Networks" (2023), whose ``cosine_loss`` is another.
 ``DirectFeedback`` does so for the blocks of any model, which ``train.make_step`` then trains:
 "Direct Feedback Alignment Scales to Modern Deep Learning Tasks and Architectures" (2020).
 ``alignment`` compares its gradients with those of back-propagation.
+
+``aug_local`` trains every layer of an ``AugLocal`` network through an auxiliary network made like
+the layers that follow: "Scaling Supervised Local Learning with Augmented Auxiliary Networks"
+(2024).
 """
 
+from jaxnn.train.local_learning._aug_local import AugLocal as AugLocal
+from jaxnn.train.local_learning._aug_local import aug_local as aug_local
+from jaxnn.train.local_learning._aug_local import auxiliary_layers as auxiliary_layers
 from jaxnn.train.local_learning._eprop import Eprop as Eprop
 from jaxnn.train.local_learning._eprop import RecurrentParams as RecurrentParams
 from jaxnn.train.local_learning._eprop import eprop as eprop
@@ -32,11 +39,14 @@ from jaxnn.train.local_learning._forward_forward import goodness_loss as goodnes
 from jaxnn.train.local_learning._forward_forward import length_normalize as length_normalize
 
 __all__ = [
+    "AugLocal",
     "DirectFeedback",
     "Eprop",
     "ForwardForward",
     "RecurrentParams",
     "alignment",
+    "aug_local",
+    "auxiliary_layers",
     "cosine_loss",
     "direct_feedback",
     "draw_wrong_labels",
