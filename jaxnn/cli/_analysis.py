@@ -23,8 +23,10 @@ from jaxnn.cli._analysis_inside import (
     draw_kan,
     draw_sparsity,
     draw_spikes,
+    hidden_layers,
     look_inside,
 )
+from jaxnn.cli._analysis_layers import draw_layers
 from jaxnn.cli._analysis_parts import LABELS as LABELS
 from jaxnn.cli._analysis_parts import FigureEntry as FigureEntry
 from jaxnn.cli._analysis_parts import ModelAnalysis as ModelAnalysis
@@ -43,6 +45,7 @@ def analyze_model(
     key: jax.Array,
     history: Sequence[Mapping[str, float]] | None = None,
     progress: Callable[[str], None] | None = None,
+    thorough: bool = False,
 ) -> ModelAnalysis:
     """Measure and draw a trained model on its test examples.
 
@@ -55,6 +58,7 @@ def analyze_model(
       key: for the noise of SmoothGrad and the order of random deletion.
       history: the training's records, for learning curves.
       progress: told in a few words what is being done.
+      thorough: whether to compare layers, too, and to take parts away one at a time.
 
     Returns:
       The numbers and figures.
@@ -85,6 +89,10 @@ def analyze_model(
         inside = draw_sparsity(variables, named, measures)
         inside += draw_spikes(dataset, named, chosen, measures)
         inside += draw_attention(named, measures, text=text)
+        if thorough:
+            tell("comparing layers")
+            hidden = hidden_layers(named)
+            inside += draw_layers(model, variables, dataset, chosen, hidden, measures)
         inside += draw_kan(dataset, edges, measures)
         if explanation is not None:
             tell("drawing explanations")

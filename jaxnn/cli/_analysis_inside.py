@@ -11,11 +11,10 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
 from jaxnn.analysis import activations, sparsity, visualization
-from jaxnn.cli._analysis_parts import FigureEntry, entry, is_picture, once
+from jaxnn.cli._analysis_parts import QUIET, FigureEntry, entry, is_picture, once, short
 from jaxnn.data import Dataset
 from jaxnn.layers import kan
 
-QUIET = 0.01  # of a layer's largest magnitude: below it a unit counts as silent
 CURVE_POINTS = 61  # of an edge's curve
 PLACES = 48  # of a text, drawn in attention maps
 
@@ -85,12 +84,12 @@ def _watch_edges(layer: kan.KANLayer, x: jax.Array) -> dict[str, jax.Array]:
 def draw_sparsity(
     variables: Mapping[str, Any], named: Mapping[str, np.ndarray], measures: dict[str, Any]
 ) -> list[FigureEntry]:
-    hidden = _hidden(named)
+    hidden = hidden_layers(named)
     leaves: dict[str, Any] = {**flatten_dict(dict(variables["params"]), sep="/")}
     kernels = {n: jnp.asarray(w) for n, w in leaves.items() if w.ndim >= 2 and w.size > 1}
     inner, outer = jax.device_get(once(_measure_sparsity)(hidden, kernels))
-    layers = {_short(n): _row(inner[n], ("silent", "dead", "hoyer")) for n in hidden}
-    weights = {_short(n): _row(outer[n], ("hoyer", "gini", "pq_index")) for n in kernels}
+    layers = {short(n): _row(inner[n], ("silent", "dead", "hoyer")) for n in hidden}
+    weights = {short(n): _row(outer[n], ("hoyer", "gini", "pq_index")) for n in kernels}
     sizes = np.asarray([w.size for w in kernels.values()], float)
     if layers:
         units = np.asarray([value.shape[-1] for value in hidden.values()], float)
@@ -147,7 +146,7 @@ def _measure_sparsity(
     return layers, weights
 
 
-def _hidden(named: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def hidden_layers(named: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Choose the values that layers pass on: those sown for it, else what modules return."""
     count = max((len(v) for v in named.values() if np.ndim(v) > 1), default=0)
     rows = {n: v for n, v in named.items() if np.ndim(v) >= 2 and len(v) == count}
@@ -169,14 +168,6 @@ def _repeats(name: str, others: Mapping[str, np.ndarray]) -> bool:
     )
 
 
-def _short(name: str) -> str:
-    """Shorten a path: ``blocks_0/feedforward/up/kernel`` to ``blocks_0 up``."""
-    dull = {"kernel", "feedforward", "hidden", "coefficients"}
-    parts = [part for part in name.split("/") if part not in dull]
-    short = " ".join(parts) or name
-    return short.replace("base_kernel", "base")
-
-
 def draw_spikes(
     dataset: Dataset,
     named: Mapping[str, np.ndarray],
@@ -185,7 +176,7 @@ def draw_spikes(
 ) -> list[FigureEntry]:
     found = {
         name: value
-        for name, value in _hidden(named).items()
+        for name, value in hidden_layers(named).items()
         if "spikes" in name.rsplit("/", 1)[-1] and value.ndim == 3
     }
     if not found:

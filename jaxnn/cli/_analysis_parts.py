@@ -9,6 +9,8 @@ import jax
 from jaxnn.analysis import visualization
 from jaxnn.data import Dataset
 
+QUIET = 0.01  # of a layer's largest magnitude: below it a unit counts as silent
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FigureEntry:
@@ -137,9 +139,18 @@ LABELS = {
     "kan_edges_for_90_percent": Label(
         "edges that make 90 % of the strength", "edges for 90 %", share=True
     ),
+    "class_separation": Label(
+        "class separation of the last hidden layer (GDV)",
+        "class separation",
+        "How far the classes lie apart in the last hidden layer, by the generalized "
+        "discrimination value: 0 where they are mixed, -1 where they are wholly apart.",
+    ),
     "by_method": Label("method", "method"),
     "by_layer": Label("layer", "layer"),
     "by_weights": Label("weights", "weights"),
+    "by_part": Label("part", "part"),
+    "separation": Label("class separation", "class separation"),
+    "missed": Label("loss added without it", "loss added without it"),
     "focus": Label("focus (Gini)", "focus (Gini)"),
     "deletion_area": Label("confidence left under deletion", "confidence left", share=True),
     "silent": Label("silent", "silent", share=True),
@@ -163,6 +174,14 @@ def once(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def is_picture(dataset: Dataset) -> bool:
     return dataset.test.x.ndim in (3, 4) and min(dataset.test.x.shape[1:3]) > 1
+
+
+def short(name: str) -> str:
+    """Shorten a path: ``blocks_0/feedforward/up/kernel`` to ``blocks_0 up``."""
+    dull = {"kernel", "feedforward", "hidden", "coefficients"}
+    parts = [part for part in name.split("/") if part not in dull]
+    short = " ".join(parts) or name
+    return short.replace("base_kernel", "base")
 
 
 def entry(figure: Any, title: str, caption: str) -> FigureEntry:

@@ -42,6 +42,7 @@ def analyze_command(options: AnalyzeOptions) -> int:
         loaded.task.scored,
         key=jax.random.key(options.seed),
         history=loaded.history,
+        thorough=True,
     )
     test = train.evaluate(loaded.state, loaded.task.scored.test, loaded.task.metrics)
     entry = report_entry(

@@ -172,6 +172,30 @@ def test_measures_of_sparsity_equal_numpy(mlp):
     assert analysis.measures["weight_hoyer"] == pytest.approx(want, abs=1e-5)
 
 
+def test_layers_are_compared_and_taken_away_one_at_a_time(unexplained):
+    model, dataset = MLP((8, 6, 3), activation=jax.nn.relu), pictures()
+    variables = trained(model, dataset)
+    analysis = analyze_model(model, variables, dataset, key=jax.random.key(0), thorough=True)
+    check_all(analysis)
+    assert titles(analysis)[-3:] == ["Units at work", "How alike the layers are", "What is missed"]
+    parts = analysis.measures["by_part"]
+    assert list(parts) == ["dense_0", "dense_1"]
+    p = jax.tree.map(np.asarray, variables["params"])
+    x = dataset.test.x.reshape(30, -1)
+    h = x @ p["dense_0"]["kernel"] + p["dense_0"]["bias"]
+
+    def loss(h):
+        for name in ("dense_1", "dense_2"):
+            h = np.maximum(h, 0) @ p[name]["kernel"] + p[name]["bias"]
+        total = np.log(np.exp(h).sum(-1))
+        return (total - h[np.arange(30), dataset.test.y]).mean()
+
+    missed = loss(np.broadcast_to(h.mean(0), h.shape)) - loss(h)
+    assert missed > 0.1
+    assert parts["dense_0"]["missed"] == pytest.approx(missed, rel=1e-3)
+    assert analysis.measures["class_separation"] == parts["dense_1"]["separation"] < 0
+
+
 def test_a_regression_on_a_table():
     model, dataset = MLP((8, 1)), table()
     variables = trained(model, dataset, steps=200)
