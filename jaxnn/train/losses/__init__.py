@@ -13,10 +13,12 @@ support vector machines (CNN-SVM, 2017). ``spherical_z_loss`` and its siblings n
 only sums ("The Z-loss", 2016). ``triplet_ratio_loss`` and its siblings of three and two
 take embeddings ("Deep metric learning using Triplet network", 2014); ``normalized_softmax_loss``
 takes cosines ("Hyperspherical embedding for novel class classification", 2021).
-``multi_digit_loss`` scores a sequence and its length ("Multi-digit Number Recognition from Street
-View Imagery using Deep Convolutional Neural Networks", 2013).
+``bias_loss`` weighs examples by the variance of their features ("Bias Loss for Mobile Neural
+Networks", 2021). ``multi_digit_loss`` scores a sequence and its length ("Multi-digit Number
+Recognition from Street View Imagery using Deep Convolutional Neural Networks", 2013).
 """
 
+from jaxnn.train.losses._bias import bias_loss as bias_loss
 from jaxnn.train.losses._classification import accuracy as accuracy
 from jaxnn.train.losses._classification import cross_entropy as cross_entropy
 from jaxnn.train.losses._contrastive import contrastive_loss as contrastive_loss
@@ -65,6 +67,7 @@ __all__ = [
     "SphericalFactors",
     "absolute_error",
     "accuracy",
+    "bias_loss",
     "contrastive_loss",
     "count_cross_entropy",
     "coverage_at_accuracy",
