@@ -34,8 +34,16 @@ Localization" (2017); ``conductance``, "How Important Is a Neuron?" (2018);
 ``internal_influence``, "Influence-Directed Explanations for Deep Convolutional Networks" (2018);
 ``through``, the network with its gradient through chosen units alone. All other methods apply
 to ``lambda h: after(h, x)`` at ``before(x)``, or to one unit of ``before``, as they are.
+
+Of attention weights, which ``activations.capture`` gives: ``attention_rollout``, "Quantifying
+Attention Flow in Transformers" (2020), and ``head_summary``. What a unit answers to:
+``maximize_activation``, from the starts of ``facet_means`` it is "Multifaceted Feature
+Visualization" (2016).
 """
 
+from jaxnn.analysis.attribution._attention import HeadSummary as HeadSummary
+from jaxnn.analysis.attribution._attention import attention_rollout as attention_rollout
+from jaxnn.analysis.attribution._attention import head_summary as head_summary
 from jaxnn.analysis.attribution._conductance import conductance as conductance
 from jaxnn.analysis.attribution._conductance import internal_influence as internal_influence
 from jaxnn.analysis.attribution._conductance import through as through
@@ -61,6 +69,8 @@ from jaxnn.analysis.attribution._integrated_gradients import (
 )
 from jaxnn.analysis.attribution._kernel_shap import kernel_shap as kernel_shap
 from jaxnn.analysis.attribution._lime import lime as lime
+from jaxnn.analysis.attribution._maximize import facet_means as facet_means
+from jaxnn.analysis.attribution._maximize import maximize_activation as maximize_activation
 from jaxnn.analysis.attribution._occlusion import occlusion as occlusion
 from jaxnn.analysis.attribution._relevance import EPSILON_ALPHA2_BETA1 as EPSILON_ALPHA2_BETA1
 from jaxnn.analysis.attribution._relevance import EPSILON_PLUS as EPSILON_PLUS
@@ -88,16 +98,19 @@ __all__ = [
     "EpsilonRule",
     "FlatRule",
     "GammaRule",
+    "HeadSummary",
     "IdentityRule",
     "WSquareRule",
     "ZBoxRule",
     "ZPlusRule",
+    "attention_rollout",
     "completeness_residual",
     "conductance",
     "deconvolution",
     "deeplift",
     "deeplift_shap",
     "dynamic_weights",
+    "facet_means",
     "feature_ablation",
     "feature_permutation",
     "grad_cam",
@@ -105,12 +118,14 @@ __all__ = [
     "gradient_shap",
     "guided_backpropagation",
     "guided_grad_cam",
+    "head_summary",
     "input_x_gradient",
     "integrated_gradients",
     "internal_influence",
     "kernel_shap",
     "layerwise_relevance",
     "lime",
+    "maximize_activation",
     "occlusion",
     "rise",
     "rise_masks",

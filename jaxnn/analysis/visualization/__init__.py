@@ -27,10 +27,14 @@ from jaxnn.analysis.visualization._spiking import spike_raster as spike_raster
 from jaxnn.analysis.visualization._style import INKS as INKS
 from jaxnn.analysis.visualization._style import style as style
 from jaxnn.analysis.visualization._svg import to_svg as to_svg
+from jaxnn.analysis.visualization._views import attention_lines as attention_lines
+from jaxnn.analysis.visualization._views import attention_neurons as attention_neurons
 
 __all__ = [
     "INKS",
+    "attention_lines",
     "attention_maps",
+    "attention_neurons",
     "attribution_panels",
     "color_scale",
     "compare_curves",

@@ -110,7 +110,7 @@ def bcosify(
             both = jnp.concatenate([halves, -halves], axis=-2)
             new["kernel"] = both.reshape(*kernel.shape[:-2], 2 * inputs, outputs)
             if keep_bias:
-                new["bias"] = new["bias"] + jnp.sum(kernel.reshape(-1, outputs), axis=0) / 2
+                new["bias"] = tree["bias"] + jnp.sum(kernel.reshape(-1, outputs), axis=0) / 2
         if path in layers and not keep_bias:
             new.pop("bias", None)
         return new
