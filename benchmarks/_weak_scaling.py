@@ -12,8 +12,8 @@ data          examples                  2 for each parameter
 fully-sharded examples                  3: gathered once, its gradient summed
 tensor        width within a block      2 for each block's output and input's gradient
 sequence      time                      1 for q, k, v, y and their gradients
-pipeline      blocks                    2 for the output, its gradient and the input's; besides
-                                        a micro-batch each way a tick, but for one stage
+pipeline      blocks                    2 for the output and the input's gradient; besides a
+                                        micro-batch each way a tick, but for one stage
 ============= ========================= ======================================================
 
 Operations stay the same, but for attention's, which grow with time, and a pipeline's, which
@@ -107,7 +107,7 @@ def pipeline(ways: int) -> Made:
     compiled = _gradient(run).lower(params, x).compile()
     ticks = MICRO_BATCHES + ways - 1
     batch = 4 * BATCH * WIDTH
-    sent = 2 * 3 * batch * _share(ways)
+    sent = 2 * 2 * batch * _share(ways)
     sent += 2 * batch * ticks / MICRO_BATCHES if ways > 1 else 0
     return compiled, _flops() * ticks / MICRO_BATCHES, sent
 

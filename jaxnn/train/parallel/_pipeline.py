@@ -105,8 +105,8 @@ def pipeline(
         last = number == idle
 
         def give(a: jax.Array) -> jax.Array:
-            y = a[idle:].reshape(-1, *a.shape[2:])
-            return lax.psum(jnp.where(last, y, jnp.zeros_like(y)), axis)
+            y = a[idle:].reshape(1, -1, *a.shape[2:])
+            return jnp.where(last, y, jnp.zeros_like(y))
 
         return jax.tree.map(give, found)
 
@@ -115,13 +115,15 @@ def pipeline(
         device,
         mesh=mesh,
         in_specs=(over_stages, over_batch),
-        out_specs=over_batch,
+        out_specs=PartitionSpec(axis, first),
         check_vma=False,
     )
 
     def run(params: PyTree, x: PyTree) -> PyTree:
         _check(block, params, x, mesh, axis, first, micro_batches)
-        return spread(params, x)
+        # Summed over stages out here: a sum within would send the output's derivative as well,
+        # which every stage has.
+        return jax.tree.map(lambda a: jnp.sum(a, axis=0, dtype=a.dtype), spread(params, x))
 
     return run
 
