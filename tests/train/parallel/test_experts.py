@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,6 +64,43 @@ def test_two_exchanges_and_nothing_else():
     found = collectives(run.lower(PARAMS, X, WEIGHTS, jnp.asarray(INDICES)).compile())
     there, back = (4 * EXPERTS * 2 * width for width in (WIDTH, 2))
     assert found == tuple(Collective("all-to-all", size, WAYS, 1) for size in (there, back))
+
+
+def route(x, router):
+    """Give a router's weights, experts and its loss that asks for an even load."""
+    gates = jax.nn.softmax(x @ router)
+    weights, indices = jax.lax.top_k(gates, CHOICES)
+    share = jnp.mean(jax.nn.one_hot(indices[:, 0], EXPERTS), axis=0)
+    balance = EXPERTS * jnp.sum(share * jnp.mean(gates, axis=0))
+    return weights / jnp.sum(weights, axis=-1, keepdims=True), indices, {"balance": balance}
+
+
+def test_a_router_learns_through_the_experts():
+    """The loss and its gradients are those of one device, and a step along them lowers it."""
+    run = expert_parallel(expert, make_mesh({"expert": WAYS}), capacity=TOKENS // WAYS)
+    targets = jnp.asarray(RNG.normal(size=(TOKENS, 2)), jnp.float32)
+    router = jnp.asarray(RNG.normal(size=(WIDTH, EXPERTS)), jnp.float32)
+
+    def whole(params, x, weights, indices):
+        dense = jnp.tanh(jnp.einsum("td,edf->tef", x, params))
+        chosen = jnp.take_along_axis(dense, indices[..., None], axis=1)
+        return jnp.sum(chosen * weights[..., None], axis=1)
+
+    def loss(apply, both):
+        weights, indices, auxiliary = route(X, both["router"])
+        y = apply(both["experts"], X, weights, indices)
+        return jnp.mean((y - targets) ** 2) + 0.01 * sum(auxiliary.values())
+
+    both = {"router": router, "experts": PARAMS}
+    split, one = (jax.jit(jax.value_and_grad(functools.partial(loss, f))) for f in (run, whole))
+    (value, found), (want, wanted) = split(both), one(both)
+    assert float(value) == pytest.approx(float(want), abs=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, wanted)
+    # Not by the load's loss alone: the experts' outputs teach the router too.
+    alone = jax.jit(jax.grad(lambda router: 0.01 * route(X, router)[2]["balance"]))(router)
+    assert float(jnp.abs(found["router"] - alone).max()) > 1e-3
+    after = jax.tree.map(lambda p, g: p - 0.1 * g, both, found)
+    assert float(split(after)[0]) < float(value)
 
 
 def test_what_does_not_fit_is_named():
