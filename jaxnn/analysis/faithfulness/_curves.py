@@ -10,7 +10,6 @@ a        ``attributions``, of the shape of x or of its leading axes
 =======  ====================================================
 """
 
-import math
 from collections.abc import Callable
 
 import jax
@@ -18,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxnn._check import require, require_array, require_positive
+from jaxnn._check import require_array, require_positive
 from jaxnn.analysis._function import chunked_map, fill, scalar
+from jaxnn.analysis.faithfulness._entries import beside, check_attributions, places
 
 
 def deletion_curve(
@@ -37,7 +37,9 @@ def deletion_curve(
        \text{ most attributed of } n \text{ entries replaced})
 
     A small area under the curve speaks for the attributions, if it is smaller than that of a
-    random order; ``jnp.trapezoid(curve, dx=1 / steps)`` gives it.
+    random order; ``jnp.trapezoid(curve, dx=1 / steps)`` gives it. With ``steps=x.size`` this is
+    pixel flipping, entry by entry, of "On Pixel-Wise Explanations for Non-Linear Classifier
+    Decisions by Layer-Wise Relevance Propagation" (2015).
 
     Args:
       f: one example to one number, best a probability.
@@ -105,16 +107,9 @@ def _curve(
     batch_size: int | None,
 ) -> jax.Array:
     """Evaluate f while entries of ``before`` become those of ``after`` in the order given."""
-    require_array(where, attributions=attributions)
-    shape = before.shape
-    leading = attributions.shape == shape[: attributions.ndim]
-    needs = f"the shape {shape} of `x`, or that of its leading axes"
-    require(leading, where, "attributions", attributions, needs)
+    size = check_attributions(where, before.shape, attributions)
     require_positive(where, steps=steps)
-    size = math.prod(attributions.shape)
-    order = jnp.argsort(-attributions.reshape(size), stable=True)
-    rank = jnp.zeros(size, jnp.int32).at[order].set(jnp.arange(size, dtype=jnp.int32))
-    rank = rank.reshape(attributions.shape + (1,) * (len(shape) - attributions.ndim))
+    rank = beside(places(attributions), before.ndim)
     counts = np.rint(np.arange(steps + 1) * size / steps).astype(np.int32)
     f = scalar(where, f)
 
