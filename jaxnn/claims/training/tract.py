@@ -8,10 +8,10 @@ looked at every second step, are means over starts at the rate where each method
 never gets there counts as 300.
 
 That 0.8 of the steps suffice holds for some keys: to 90 points it takes 0.68, 0.76 and 0.60 of them
-at seeds 0 to 2, to 95 points 0.79, 1.10 and 0.73. Both methods are fastest at the two highest rates,
-where accuracies waver. Tried on three other keys: descent with momentum of 0.9 at ten times these
-rates, 1.04, 0.77 and 0.90 to 90 points and 0.79, 0.80 and 0.96 to 95 points; Adam on the same keys
-0.68, 0.78 and 0.89, and 0.67, 0.79 and 0.98.
+at seeds 0 to 2, to 95 points 0.79, 1.10 and 0.73. Both methods are fastest at high rates, where
+accuracies waver. Tried on three other keys: descent with momentum of 0.9 at ten times these rates,
+1.04, 0.77 and 0.90 to 90 points and 0.79, 0.80 and 0.96 to 95 points; Adam on the same keys 0.68,
+0.78 and 0.89, and 0.67, 0.79 and 0.98.
 """
 
 import functools

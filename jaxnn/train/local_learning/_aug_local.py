@@ -57,7 +57,7 @@ def auxiliary_layers(
 
     Example:
       >>> auxiliary_layers(6, deepest=3, shallowest=1)
-      ((2, 3, 5), (3, 5), (4, 5), (5,), (5,))
+      ((2, 3, 5), (3, 5), (4, 5), (4, 5), (5,))
     """
     where = "auxiliary_layers"
     require_count(where, layers=layers)

@@ -64,7 +64,7 @@ def bias_loss(
       >>> logits, y = jnp.zeros((2, 2)), jnp.zeros(2, int)
       >>> features = jnp.array([[1.0, 1.0, 1.0], [0.0, 2.0, 4.0]])
       >>> (bias_loss((logits, features), y) / jnp.log(2.0)).round(3).tolist()
-      [0.699999988079071, 1.0499999523162842]
+      [0.7000000476837158, 1.0500000715255737]
     """
     where = "bias_loss"
     logits, features = outputs
