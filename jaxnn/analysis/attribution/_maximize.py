@@ -113,7 +113,7 @@ def maximize_activation(
     def step(carry: tuple[jax.Array, Any], t: jax.Array) -> tuple[tuple[jax.Array, Any], None]:
         x, state = carry
         shift = None
-        if jitter:
+        if jitter and key is not None:
             draw = jax.random.fold_in(key, t)
             shift = jax.random.randint(draw, (len(space),), -jitter, jitter + 1)
         slope = jax.grad(objective)(x, shift)
