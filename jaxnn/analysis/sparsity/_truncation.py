@@ -156,7 +156,7 @@ class PPLSparsity(NamedTuple):
 def ppl_p_sparsity(
     evaluate: Callable[[jax.Array], tuple[jax.Array, jax.Array]],
     *,
-    increase: float = 0.01,
+    increase: Scalar = 0.01,
     iterations: int = 10,
 ) -> PPLSparsity:
     r"""Find the sparsity at which perplexity has risen by a given share: PPL-p% sparsity.
@@ -187,7 +187,8 @@ def ppl_p_sparsity(
       (0.095, 0.548)
     """
     where = "ppl_p_sparsity"
-    require_positive(where, increase=increase)
+    if isinstance(increase, float | int):
+        require_positive(where, increase=increase)
     require_count(where, iterations=iterations)
     dtype = jnp.result_type(float)
 
@@ -197,7 +198,7 @@ def ppl_p_sparsity(
         c = jnp.where(first, 0, (found.cett + high) / 2)
         loss, sparsity = _numbers(where, evaluate(c), dtype)
         dense = jnp.where(first, loss, found.dense_loss)
-        good = first | (loss <= dense + jnp.log1p(increase))
+        good = first | (loss <= dense + jnp.log1p(jnp.asarray(increase, dtype)))
         new = PPLSparsity(sparsity, c, loss, dense)
         return (
             jnp.where(good, high, c),

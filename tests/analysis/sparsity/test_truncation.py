@@ -96,5 +96,6 @@ def test_laws_are_recovered(rises):
     law, explained = sparsity.fit_activation_law(data, ratio, rises=rises)
     assert explained > 1 - 1e-8
     np.testing.assert_allclose(law[:3], truth[:3], rtol=2e-2)
+    np.testing.assert_allclose(law.curve(jnp.asarray(data, jnp.float32)), ratio, rtol=1e-3)
     # The other law cannot turn round.
     assert sparsity.fit_activation_law(data, ratio, rises=not rises)[1] < 0.1
