@@ -68,7 +68,7 @@ def head_summary(weights: Float[Array, "*heads time time"]) -> HeadSummary:
     places = jnp.arange(n, dtype=wide.dtype)
     apart = jnp.abs(places[:, None] - places[None, :])
     return HeadSummary(
-        entropy=-jnp.sum(wide * logs, axis=(-2, -1)) / n,
+        entropy=0 - jnp.sum(wide * logs, axis=(-2, -1)) / n,
         previous_token=jnp.trace(wide, -1, -2, -1) / (n - 1),
         distance=jnp.tensordot(wide, apart, axes=2) / n,
     )
