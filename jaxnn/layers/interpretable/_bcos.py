@@ -69,8 +69,8 @@ def bcos(
 
     Example:
       >>> x, kernel = jnp.array([3.0, 4.0]), jnp.array([[0.0, 2.0], [1.0, 0.0]])
-      >>> print(bcos(x, kernel).round(3))  # |x| cos², with cosines 0.8 and 0.6
-      [3.2 1.8]
+      >>> [round(y, 4) for y in bcos(x, kernel).tolist()]  # |x| cos², cosines 0.8 and 0.6
+      [3.2, 1.8]
     """
     where = "bcos"
     require_array(where, x=x, kernel=kernel)
