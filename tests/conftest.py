@@ -1,5 +1,6 @@
 """Shared test settings: strict promotion, a compilation cache, and checks that can be lifted."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -18,6 +19,21 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 jax.config.update("jax_disable_most_optimizations", True)
 # A (units,) array silently stretched over (batch, units) hides transposed arguments.
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+# Every compiled program holds some maps of memory, of which Linux gives a process 65,530; who asks
+# for more crashes. A test process compiles enough for that, so now and then it lets all go.
+MAPS = Path("/proc/self/maps")
+MOST, EVERY = 30_000, 100
+finished = 0
+
+
+def pytest_runtest_teardown():
+    global finished
+    finished += 1
+    if finished % EVERY == 0 and MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture
