@@ -28,6 +28,11 @@ MOST, EVERY = 30_000, 100
 finished = 0
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the longest, so that no process is left to finish it alone."""
+    items.sort(key=lambda item: item.path.name != "test_notebooks.py")
+
+
 def pytest_runtest_teardown():
     global finished
     finished += 1
