@@ -172,8 +172,9 @@ class TransformerBlock(nn.Module):
     def _mixer(self) -> Any:
         if self.mixer is not None:
             return self.mixer(num_heads=self.num_heads, name="attention", **self._dtypes())
-        if isinstance(self.attention, nn.Module):
-            # Flax has given the module the name of the field, which is the first part's.
+        if isinstance(self.attention, nn.Module) and self.attention.parent is self:
+            # Flax has given the module the name of the field, which is the first part's. One
+            # that a model around the block owns is shared by its blocks.
             raise TypeError(
                 "TransformerBlock: `attention` is a module; it needs a function. Give every block "
                 "one of its own: `mixer=functools.partial(MultiHeadAttention, attention=module)`."
