@@ -8,7 +8,8 @@ transform: the gradient at a layer is ``jax.grad`` of the second, its integrated
 differentiates at all of it in one backward pass; ``ablation`` makes replacements that take
 information away (zero, mean, resample); ``activation_patching`` measures one replacement after
 the other, of all values, in one compiled program: "Locating and Editing Factual Associations in
-GPT" (2022).
+GPT" (2022). ``path_patching`` measures what each part hands directly to each other one, the
+edges of the circuit: "Localizing Model Behavior with Path Patching" (2023).
 
 A module that returns several arrays gives one name each, ``"cell/0"``, ``"cell/1"``; one that
 is called several times counts its calls, ``"encoder:0"``, ``"encoder:1"``; a value sown into
@@ -26,6 +27,8 @@ What is no linen module is a function that names its values itself:
 from jaxnn.analysis.activations._intermediates import capture as capture
 from jaxnn.analysis.activations._intermediates import cut as cut
 from jaxnn.analysis.activations._intermediates import patch as patch
+from jaxnn.analysis.activations._paths import Paths as Paths
+from jaxnn.analysis.activations._paths import path_patching as path_patching
 from jaxnn.analysis.activations._sites import Gradients as Gradients
 from jaxnn.analysis.activations._sites import ablation as ablation
 from jaxnn.analysis.activations._sites import activation_patching as activation_patching
@@ -34,11 +37,13 @@ from jaxnn.analysis.activations._sites import sites as sites
 
 __all__ = [
     "Gradients",
+    "Paths",
     "ablation",
     "activation_patching",
     "capture",
     "cut",
     "gradients",
     "patch",
+    "path_patching",
     "sites",
 ]

@@ -198,13 +198,16 @@ def apply(
     capturing: bool,
     options: dict[str, Any],
     argument: str = "patches",
+    before: bool = False,
 ) -> Applied:
-    """Apply the model, replacing and perhaps capturing values."""
+    """Apply the model, replacing and perhaps capturing values, ``before`` they are replaced."""
     _require_model(where, model)
     if isinstance(model, nn.Module):
-        applied, calls = _apply_module(where, model, variables, args, patches, capturing, options)
+        applied, calls = _apply_module(
+            where, model, variables, args, patches, capturing, options, before
+        )
     else:
-        applied, calls = _apply_function(where, model, variables, args, patches, options)
+        applied, calls = _apply_function(where, model, variables, args, patches, options, before)
     for name in patches:
         require_known(where, argument, name, applied.shapes)
         path, numbered, _ = name.partition(":")
@@ -220,6 +223,7 @@ def _apply_function(
     args: tuple[Any, ...],
     patches: Mapping[str, Patch],
     options: dict[str, Any],
+    before: bool,
 ) -> tuple[Applied, dict[str, int]]:
     """Call a function with a tap that replaces and captures."""
     taken: dict[str, list[jax.Array]] = {}
@@ -227,11 +231,12 @@ def _apply_function(
 
     def tap(name: str, value: jax.Array) -> jax.Array:
         calls = taken.setdefault(name, [])
+        own = value
         for known in (name, f"{name}:{len(calls)}"):
             shapes[known] = value.shape
             if known in patches:
                 value = _replace(where, known, patches[known], value)
-        calls.append(value)
+        calls.append(own if before else value)
         return value
 
     options = {key: value for key, value in options.items() if value is not None}
@@ -253,6 +258,7 @@ def _apply_module(
     patches: Mapping[str, Patch],
     capturing: bool,
     options: dict[str, Any],
+    before: bool,
 ) -> tuple[Applied, dict[str, int]]:
     """Apply a module under an interceptor that replaces, and perhaps sows, what modules return."""
     # Lifted transforms trace a module several times for one call, each time below a root scope
@@ -284,10 +290,10 @@ def _apply_module(
                 if known in patches:
                     leaf = _replace(where, known, patches[known], leaf)
             replaced.append(leaf)
-        value = jax.tree.unflatten(structure, replaced)
+        own, value = value, jax.tree.unflatten(structure, replaced)
         if capturing:
             order[path] = None
-            context.module.sow("intermediates", "__call__", value)
+            context.module.sow("intermediates", "__call__", own if before else value)
         return value
 
     variables = {name: group for name, group in variables.items() if name != "intermediates"}

@@ -296,7 +296,7 @@ def activation_patching(
         def replacement(i: int, name: str) -> Patch:
             new = replacements[name]
             chosen = _select(new.shape, along[name], index) & (site == i)
-            return lambda old: jnp.where(chosen, _fit(where, name, new, old), old)
+            return lambda old: jnp.where(chosen, fit(where, name, new, old), old)
 
         patches = {name: replacement(i, name) for i, name in enumerate(replacements)}
         run = apply(where, model, variables, args, patches, False, options, "replacements")
@@ -365,7 +365,7 @@ def _select(shape: tuple[int, ...], axes: tuple[int, ...], index: jax.Array) -> 
     return chosen
 
 
-def _fit(where: str, name: str, new: jax.Array, old: jax.Array) -> jax.Array:
+def fit(where: str, name: str, new: jax.Array, old: jax.Array) -> jax.Array:
     """Give the replacement in the dtype of the value, which must have its shape."""
     argument = f"replacements[{name!r}]"
     require(new.shape == old.shape, where, argument, new, f"the value's shape {old.shape}")

@@ -11,6 +11,7 @@ from tests.laws.makers import normal
 HOME = "analysis.activations"
 PARITY = "tests/analysis/activations/test_intermediates.py"
 SITES = "tests/analysis/activations/test_sites.py"
+PATHS = "tests/analysis/activations/test_paths.py"
 X = jnp.ones((5, 3))
 
 
@@ -44,6 +45,11 @@ def parts(variables, x):
 def patching(replacements, **options):
     options = {"replacements": replacements, "metric": jnp.sum, **options}
     return activations.activation_patching(MODEL, zeros(), X, **options)
+
+
+def paths(replacements, metric=jnp.sum):
+    options = {"replacements": replacements, "metric": metric}
+    return activations.path_patching(MODEL, zeros(), X, **options)
 
 
 CASES = [
@@ -183,6 +189,41 @@ CASES = [
                 match=r"activation_patching: `axes` is \(0, 0\); it needs different axes of `down`",
             ),
         ),
+    ),
+    Case(
+        name=f"{HOME}.path_patching",
+        function=lambda variables, x, h, y: activations.path_patching(
+            MODEL, variables, x, replacements={"up": h, "down": y}, metric=jnp.sum
+        ),
+        inputs=lambda key: (*inputs(key), *normal(key, (5, 4), (5, 2))),
+        parity=PATHS,
+        rejects=(
+            Reject(
+                call=lambda: paths({"upp": X}),
+                error=ValueError,
+                match="path_patching: `replacements` is 'upp'; it needs the path .* nearest: up",
+            ),
+            Reject(
+                call=lambda: paths({"up": X}),
+                error=ValueError,
+                match=r"`replacements\['up'\]` is .*\(5, 3\).* needs the value's shape \(5, 4\)",
+            ),
+            Reject(
+                call=lambda: paths({"up": 0.0}),
+                error=TypeError,
+                match=r"path_patching: `replacements\['up'\]` is 0\.0; it needs a JAX or NumPy",
+            ),
+            Reject(
+                call=lambda: paths({"down": X[:, :2]}, lambda y: y),
+                error=ValueError,
+                match=r"path_patching: `f\(x\)` is .*\(5, 2\).* needs shape \(\)",
+            ),
+        ),
+    ),
+    Plain(
+        name=f"{HOME}.Paths",
+        reason="a record of what path_patching gives",
+        parity=PATHS,
     ),
     Plain(
         name=f"{HOME}.sites",
