@@ -19,3 +19,23 @@ def unit_vectors(x: jax.Array, *, axis: int = -1) -> jax.Array:
     x = x / jnp.where(some, size, 1)
     square = jnp.sum(x**2, axis=axis, keepdims=True)
     return jnp.where(some, x / jnp.sqrt(jnp.where(some, square, 1)), 0)
+
+
+def root(x: jax.Array) -> jax.Array:
+    """Take the square root, 0 without a gradient where there is none above zero."""
+    some = x > 0
+    return jnp.where(some, jnp.sqrt(jnp.where(some, x, 1)), 0)
+
+
+def ratio(top: jax.Array, bottom: jax.Array) -> jax.Array:
+    """Divide, 0 where the divisor is not above zero."""
+    some = bottom > 0
+    return jnp.where(some, top / jnp.where(some, bottom, 1), 0)
+
+
+def mean_ranks(values: jax.Array) -> jax.Array:
+    """Rank from 1, the smallest; equals share their mean rank. Flat, float32 or wider."""
+    values = jax.lax.stop_gradient(values).reshape(-1)
+    ordered = jnp.sort(values)
+    below, through = (jnp.searchsorted(ordered, values, side=side) for side in ("left", "right"))
+    return (below + through + 1).astype(accumulation_dtype(values.dtype)) / 2

@@ -24,7 +24,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
 from jaxnn._check import require, require_array, require_count, require_key
-from jaxnn._numeric import accumulation_dtype, unit_vectors
+from jaxnn._numeric import accumulation_dtype, root, unit_vectors
 
 
 def simplex_etf(
@@ -121,7 +121,7 @@ def _frame_distance(v: jax.Array, gram: jax.Array) -> jax.Array:
     # Scaled first, so that fourth powers neither overflow nor vanish.
     v = unit_vectors(v.reshape(-1)).reshape(v.shape)
     have = unit_vectors(jnp.dot(v, v.T, precision=jax.lax.Precision.HIGHEST).reshape(-1))
-    return _root(jnp.sum((have - unit_vectors(gram.reshape(-1))) ** 2))
+    return root(jnp.sum((have - unit_vectors(gram.reshape(-1))) ** 2))
 
 
 def equinorm(vectors: Float[Array, "classes units"]) -> Float[Array, ""]:
@@ -149,9 +149,9 @@ def equinorm(vectors: Float[Array, "classes units"]) -> Float[Array, ""]:
 @partial(jax.jit, inline=True)
 def _equinorm(v: jax.Array) -> jax.Array:
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(v)))
-    lengths = _root(jnp.sum((v / jnp.where(largest > 0, largest, 1)) ** 2, 1))
+    lengths = root(jnp.sum((v / jnp.where(largest > 0, largest, 1)) ** 2, 1))
     mean = jnp.mean(lengths)
-    spread = _root(jnp.mean((lengths - mean[None]) ** 2))
+    spread = root(jnp.mean((lengths - mean[None]) ** 2))
     return spread / jnp.where(mean > 0, mean, 1)
 
 
@@ -235,9 +235,3 @@ def _vectors(where: str, argument: str, value: jax.Array) -> jax.Array:
     ok = value.ndim == 2 and value.size > 0
     require(ok, where, argument, value, "shape (classes, units), neither of them zero")
     return jnp.asarray(value).astype(accumulation_dtype(value.dtype))
-
-
-def _root(square: jax.Array) -> jax.Array:
-    """Take the square root, with a gradient of zero at zero."""
-    some = square > 0
-    return jnp.where(some, jnp.sqrt(jnp.where(some, square, 1)), 0)

@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
 
 from jaxnn._check import require, require_array, require_count, require_key
-from jaxnn._numeric import accumulation_dtype
+from jaxnn._numeric import accumulation_dtype, mean_ranks
 from jaxnn.analysis._function import chunked_map, fill, scalar
 from jaxnn.analysis.faithfulness._curves import insertion_curve
 from jaxnn.analysis.faithfulness._entries import (
@@ -33,7 +33,6 @@ from jaxnn.analysis.faithfulness._entries import (
     check_attributions,
     check_neighbors,
     correlation,
-    mean_ranks,
     places,
 )
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn._check import require, require_array, require_rank
-from jaxnn._numeric import accumulation_dtype, unit_vectors
+from jaxnn._numeric import accumulation_dtype, root, unit_vectors
 from jaxnn.analysis._function import chunked_map
 
 
@@ -33,14 +33,6 @@ def places(attributions: jax.Array) -> jax.Array:
     return place.reshape(attributions.shape)
 
 
-def mean_ranks(values: jax.Array) -> jax.Array:
-    """Rank from 1, the smallest; equals share their mean rank. Flat, float32 or wider."""
-    values = jax.lax.stop_gradient(values).reshape(-1)
-    ordered = jnp.sort(values)
-    below, through = (jnp.searchsorted(ordered, values, side=side) for side in ("left", "right"))
-    return (below + through + 1).astype(accumulation_dtype(values.dtype)) / 2
-
-
 def correlation(a: jax.Array, b: jax.Array) -> jax.Array:
     """Pearson's correlation of two vectors; zero if one is constant."""
     wide = accumulation_dtype(jnp.promote_types(a.dtype, b.dtype))
@@ -52,10 +44,7 @@ def length(x: jax.Array) -> jax.Array:
     """Euclidean length in float32 or wider; zero has the gradient zero."""
     x = x.astype(accumulation_dtype(x.dtype))
     size = jnp.max(jnp.abs(jax.lax.stop_gradient(x)), initial=0)
-    some = size > 0
-    x = x / jnp.where(some, size, 1)
-    square = jnp.sum(x**2)
-    return jnp.where(some, size * jnp.sqrt(jnp.where(some, square, 1)), 0)
+    return size * root(jnp.sum((x / jnp.where(size > 0, size, 1)) ** 2))
 
 
 def check_neighbors(where: str, argument: str, x: jax.Array, neighbors: jax.Array) -> None:

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxnn._check import require, require_array, require_count
-from jaxnn._numeric import accumulation_dtype
-from jaxnn.analysis.faithfulness._entries import mean_ranks, places
+from jaxnn._numeric import accumulation_dtype, mean_ranks
+from jaxnn.analysis.faithfulness._entries import places
 
 
 def pointing_game(

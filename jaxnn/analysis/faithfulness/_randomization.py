@@ -22,8 +22,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxnn._check import require, require_array, require_count
-from jaxnn._numeric import accumulation_dtype
-from jaxnn.analysis.faithfulness._entries import correlation, mean_ranks
+from jaxnn._numeric import accumulation_dtype, mean_ranks
+from jaxnn.analysis.faithfulness._entries import correlation
 
 
 def randomize_parameters(

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxnn._check import require, require_array, require_positive, require_rank
-from jaxnn._numeric import accumulation_dtype
+from jaxnn._numeric import accumulation_dtype, ratio
 from jaxnn.analysis._function import chunked_map
 from jaxnn.analysis.faithfulness._entries import check_neighbors, length, over_neighbors
 
@@ -91,10 +91,10 @@ def _changes(
     size = length(here)
     size = jnp.where(size > 0, size, 1)
 
-    def ratio(_: jax.Array, there: jax.Array) -> jax.Array:
+    def change(_: jax.Array, there: jax.Array) -> jax.Array:
         return length(there - here) / size
 
-    return over_neighbors(where, ratio, explain, x, neighbors, batch_size)
+    return over_neighbors(where, change, explain, x, neighbors, batch_size)
 
 
 def local_lipschitz(
@@ -134,11 +134,10 @@ def local_lipschitz(
     check_neighbors(where, "neighbors", x, neighbors)
     here = explain(x)
 
-    def ratio(z: jax.Array, there: jax.Array) -> jax.Array:
-        moved = length(z - x)
-        return jnp.where(moved > 0, length(there - here) / jnp.where(moved > 0, moved, 1), 0)
+    def change(z: jax.Array, there: jax.Array) -> jax.Array:
+        return ratio(length(there - here), length(z - x))
 
-    return jnp.max(over_neighbors(where, ratio, explain, x, neighbors, batch_size))
+    return jnp.max(over_neighbors(where, change, explain, x, neighbors, batch_size))
 
 
 def relative_stability(
@@ -194,10 +193,10 @@ def relative_stability(
 
     attributed, seen = explain(x), h(x)
 
-    def ratio(z: jax.Array, there: jax.Array) -> jax.Array:
+    def stability(z: jax.Array, there: jax.Array) -> jax.Array:
         return change(attributed, there, True) / jnp.maximum(change(seen, h(z), relative), epsilon)
 
-    return jnp.max(over_neighbors(where, ratio, explain, x, neighbors, batch_size))
+    return jnp.max(over_neighbors(where, stability, explain, x, neighbors, batch_size))
 
 
 def consistency(

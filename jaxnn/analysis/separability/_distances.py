@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxnn._numeric import root
 from jaxnn.analysis._function import chunked_map
 from jaxnn.analysis._labels import class_sums, labelled
 
@@ -171,10 +172,7 @@ def _distances(
     """Add up the distances of each sample to all of each class; and count the classes."""
 
     def to_all(row: jax.Array) -> jax.Array:
-        square = jnp.sum((x - row[None]) ** 2, 1)
-        apart = square > 0
-        distance = jnp.where(apart, jnp.sqrt(jnp.where(apart, square, 1)), 0)
-        return class_sums(distance, labels, num_classes)
+        return class_sums(root(jnp.sum((x - row[None]) ** 2, 1)), labels, num_classes)
 
     sums = chunked_map(where, to_all, x, batch_size)
     counts = class_sums(jnp.ones(len(x), x.dtype), labels, num_classes)

@@ -26,15 +26,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxnn._check import require
-from jaxnn.analysis.similarity._pairs import (
-    centred,
-    check_pair,
-    compiled,
-    matmul,
-    ratio,
-    root,
-    standardised,
-)
+from jaxnn._numeric import ratio, root
+from jaxnn.analysis.similarity._pairs import centred, check_pair, compiled, matmul, standardised
 
 
 def cca(

@@ -29,14 +29,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxnn._check import require, require_array, require_positive
+from jaxnn._numeric import ratio, root
 from jaxnn.analysis.similarity._pairs import (
     centred,
     check_examples,
     check_pair,
     compiled,
     matmul,
-    ratio,
-    root,
     scaled,
     widen,
 )

@@ -27,7 +27,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxnn._check import require, require_array, require_count
-from jaxnn.analysis.similarity._pairs import compiled, matmul, ratio, root, widen
+from jaxnn._numeric import ratio, root
+from jaxnn.analysis.similarity._pairs import compiled, matmul, widen
 
 
 class MergedFeatures(NamedTuple):

@@ -21,16 +21,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxnn._check import require, require_count
-from jaxnn._numeric import unit_vectors
-from jaxnn.analysis.similarity._pairs import (
-    check_examples,
-    check_pair,
-    compiled,
-    matmul,
-    ratio,
-    root,
-    widen,
-)
+from jaxnn._numeric import ratio, root, unit_vectors
+from jaxnn.analysis.similarity._pairs import check_examples, check_pair, compiled, matmul, widen
 
 
 def nearest(

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxnn._check import require, require_array
-from jaxnn.analysis.similarity._pairs import compiled, root, widen
+from jaxnn._numeric import root
+from jaxnn.analysis.similarity._pairs import compiled, widen
 
 
 class OrderAgreement(NamedTuple):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn._check import require, require_array
-from jaxnn._numeric import accumulation_dtype
+from jaxnn._numeric import accumulation_dtype, ratio, root
 
 # One program when a measure is called eagerly; inlined when the caller is being compiled.
 compiled = partial(jax.jit, inline=True)
@@ -70,15 +70,3 @@ def _less_mean(x: jax.Array) -> jax.Array:
     noise = 4 * jnp.finfo(x.dtype).eps * jnp.max(jnp.abs(x), 0, keepdims=True)
     x = x - jnp.mean(x, 0, keepdims=True)
     return jnp.where(jnp.max(jnp.abs(x), 0, keepdims=True) > noise, x, 0)
-
-
-def ratio(top: jax.Array, bottom: jax.Array) -> jax.Array:
-    """Divide, 0 where the divisor is not above zero."""
-    some = bottom > 0
-    return jnp.where(some, top / jnp.where(some, bottom, 1), 0)
-
-
-def root(x: jax.Array) -> jax.Array:
-    """Take the square root, 0 without a gradient where there is none above zero."""
-    some = x > 0
-    return jnp.where(some, jnp.sqrt(jnp.where(some, x, 1)), 0)

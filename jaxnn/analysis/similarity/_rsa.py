@@ -21,14 +21,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxnn._check import require, require_array
-from jaxnn._numeric import unit_vectors
+from jaxnn._numeric import mean_ranks, root, unit_vectors
 from jaxnn.analysis.similarity._cka import squared_distances
 from jaxnn.analysis.similarity._pairs import (
     check_examples,
     check_pair,
     compiled,
     matmul,
-    root,
     scaled,
     standardised,
     widen,
@@ -130,7 +129,7 @@ def _compare(first: jax.Array, second: jax.Array, *, comparison: str) -> jax.Arr
     if comparison == "cosine":
         one, other = (unit_vectors(d) for d in pairs)
     else:
-        ranked = (rank(d) if comparison == "spearman" else d for d in pairs)
+        ranked = (mean_ranks(d) if comparison == "spearman" else d for d in pairs)
         one, other = (standardised(d[:, None])[:, 0] for d in ranked)
     return jnp.clip(jnp.sum(one * other), -1, 1)
 
@@ -171,12 +170,3 @@ def rsa(
 def _rsa(x: jax.Array, y: jax.Array, *, metric: Metric, comparison: Comparison) -> jax.Array:
     first, second = (dissimilarity(array, metric=metric) for array in (x, y))
     return compare_dissimilarities(first, second, comparison=comparison)
-
-
-def rank(values: jax.Array) -> jax.Array:
-    """Rank the entries of a vector from 0; equal ones share their mean rank."""
-    values = jax.lax.stop_gradient(values)
-    order = jnp.sort(values)
-    below = jnp.searchsorted(order, values, side="left")
-    up_to = jnp.searchsorted(order, values, side="right")
-    return (below + up_to - 1).astype(values.dtype) / 2

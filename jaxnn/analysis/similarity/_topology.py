@@ -23,7 +23,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxnn._check import require, require_array
-from jaxnn.analysis.similarity._pairs import compiled, ratio, widen
+from jaxnn._numeric import ratio
+from jaxnn.analysis.similarity._pairs import compiled, widen
 
 
 def geo_topological(

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxnn._check import require, require_array, require_count, require_positive, require_rank
-from jaxnn._numeric import accumulation_dtype
+from jaxnn._numeric import accumulation_dtype, ratio, root
 from jaxnn.analysis.sparsity._fit import fit_columns
 
 Scalar = float | Float[Array, ""]
@@ -312,16 +312,11 @@ def _errors(hidden: jax.Array, down: jax.Array, sizes: jax.Array, threshold: Sca
     wide = sizes.dtype
     hidden, down = jnp.asarray(hidden).astype(wide), jnp.asarray(down).astype(wide)
     dropped = jnp.where(sizes <= jnp.asarray(threshold, wide), hidden, 0)
-    lost, whole = _length(dropped @ down), _length(hidden @ down)
-    some = whole > 0
-    return jnp.where(some, lost / jnp.where(some, whole, 1), 0)
+    return ratio(_length(dropped @ down), _length(hidden @ down))
 
 
 def _length(x: jax.Array) -> jax.Array:
-    """Give the length along the last axis, without a gradient at zero."""
-    square = jnp.sum(x**2, -1)
-    some = square > 0
-    return jnp.where(some, jnp.sqrt(jnp.where(some, square, 1)), 0)
+    return root(jnp.sum(x**2, -1))
 
 
 def _numbers(where: str, pair: tuple[jax.Array, jax.Array], dtype: np.dtype) -> list[jax.Array]:

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer
 
 from jaxnn._check import describe, require, require_array, require_positive, require_rank
-from jaxnn._numeric import accumulation_dtype
+from jaxnn._numeric import accumulation_dtype, root
 
 
 def triplet_ratio_loss(
@@ -219,9 +219,7 @@ def semi_hard_negatives(
 def _distance(a: jax.Array, b: jax.Array) -> jax.Array:
     """Give Euclidean distances along the last axis, with slope 0 where they are 0."""
     wide = accumulation_dtype(a.dtype)
-    square = jnp.sum((a.astype(wide) - b.astype(wide)) ** 2, axis=-1)
-    apart = square > 0
-    return jnp.where(apart, jnp.sqrt(jnp.where(apart, square, 1)), 0)
+    return root(jnp.sum((a.astype(wide) - b.astype(wide)) ** 2, axis=-1))
 
 
 def _distances(
