@@ -62,6 +62,47 @@ def drawing(rows):
     return generate
 
 
+def test_saliency_and_input_x_gradient():
+    close(
+        attribution.gradient(SCORE, X), captum.Saliency(network()).attribute(TENSOR, 1, abs=False)
+    )
+    magnitudes = captum.Saliency(network()).attribute(TENSOR, 1)
+    close(jnp.abs(attribution.gradient(SCORE, X)), magnitudes)
+    close(
+        attribution.input_x_gradient(SCORE, X),
+        captum.InputXGradient(network()).attribute(TENSOR, 1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("statistic", "theirs"),
+    [("mean", "smoothgrad"), ("square", "smoothgrad_sq"), ("variance", "vargrad")],
+)
+def test_noise_tunnel(key, monkeypatch, statistic, theirs):
+    method = attribution.smooth(attribution.gradient, statistic=statistic)
+    got = method(SCORE, X, key=key, stdev=0.3, samples=7)
+    noise = [jax.random.normal(k, X.shape) for k in jax.random.split(key, 7)]
+    drawn = torch.cat([cnn.to_torch(0.3 * np.asarray(n)) for n in noise])
+    monkeypatch.setattr(torch, "normal", lambda *_: drawn)
+    tunnel = captum.NoiseTunnel(captum.Saliency(network()))
+    want = tunnel.attribute(TENSOR, nt_type=theirs, nt_samples=7, stdevs=0.3, target=1, abs=False)
+    close(got, want)
+
+
+def test_gradient_shap(key, monkeypatch):
+    baselines = np.stack([cnn.image(seed) for seed in (2, 3, 4)])
+    got = attribution.gradient_shap(SCORE, X, jnp.asarray(baselines), key=key, samples=6)
+    row_key, point_key = jax.random.split(key)
+    rows = np.asarray(jax.random.randint(row_key, (6,), 0, 3))
+    points = np.asarray(jax.random.uniform(point_key, (6,)))
+    assert len(set(rows.tolist())) > 1
+    monkeypatch.setattr(np.random, "choice", lambda *_: rows)
+    monkeypatch.setattr(np.random, "uniform", lambda *_: points)
+    tensors = torch.cat([cnn.to_torch(image) for image in baselines])
+    want = captum.GradientShap(network()).attribute(TENSOR, tensors, n_samples=6, target=1)
+    close(got, want)
+
+
 @pytest.mark.parametrize("mask", [None, MASK])
 def test_feature_ablation(mask):
     got = attribution.feature_ablation(
