@@ -9,6 +9,8 @@ Of "Prevalence of Neural Collapse during the terminal phase of deep learning tra
 ``nearest_centre``: "On the Role of Neural Collapse in Transfer Learning" (2021).
 ``linear_network_collapse`` is the closed form for linear networks and unequal classes of
 "Neural Collapse in Deep Linear Networks: From Balanced to Imbalanced Data" (2023).
+``unconstrained_features`` are what a classifier that stays asks for, one-hot or mixed targets:
+"Pushing Boundaries: Mixup's Influence on Neural Collapse" (2024).
 ``stable_rank`` and ``effective_rank`` count the dimensions that activations fill.
 """
 
@@ -29,6 +31,9 @@ from jaxnn.analysis.collapse._means import nearest_centre_agreement as nearest_c
 from jaxnn.analysis.collapse._means import within_class_variability as within_class_variability
 from jaxnn.analysis.collapse._rank import effective_rank as effective_rank
 from jaxnn.analysis.collapse._rank import stable_rank as stable_rank
+from jaxnn.analysis.collapse._unconstrained import (
+    unconstrained_features as unconstrained_features,
+)
 
 __all__ = [
     "ClassMeans",
@@ -45,5 +50,6 @@ __all__ = [
     "self_duality",
     "simplex_etf",
     "stable_rank",
+    "unconstrained_features",
     "within_class_variability",
 ]

@@ -3,6 +3,7 @@
 Measures stay float32 for bfloat16 input, by design; the rows cast them.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -14,6 +15,7 @@ HOME = "analysis.collapse"
 MEANS = "tests/analysis/collapse/test_means.py"
 FRAMES = "tests/analysis/collapse/test_frames.py"
 LINEAR = "tests/analysis/collapse/test_linear_network.py"
+UNCONSTRAINED = "tests/analysis/collapse/test_unconstrained.py"
 Y = jnp.arange(9) % 3
 X, V = jnp.ones((9, 4)), jnp.ones((3, 4))
 
@@ -221,6 +223,36 @@ CASES = [
                 ),
                 error=ValueError,
                 match=r"linear_network_collapse: `feature_decay` is 0\.0",
+            ),
+        ),
+    ),
+    Case(
+        name=f"{HOME}.unconstrained_features",
+        function=lambda w, t, b: collapse.unconstrained_features(
+            w, jax.nn.softmax(t), feature_decay=0.1, bias=b
+        ).astype(w.dtype),
+        inputs=lambda key: normal(key, (3, 4), (2, 3), (3,)),
+        parity=UNCONSTRAINED,
+        rejects=(
+            Reject(
+                call=lambda: collapse.unconstrained_features(V, Y, feature_decay=1.0),
+                error=TypeError,
+                match="unconstrained_features: `targets` .*floating-point",
+            ),
+            Reject(
+                call=lambda: collapse.unconstrained_features(V, X, feature_decay=1.0),
+                error=ValueError,
+                match=r"unconstrained_features: `targets` is .*\(9, 4\).* shape \(samples, 3\)",
+            ),
+            Reject(
+                call=lambda: collapse.unconstrained_features(V, V.T, feature_decay=0.0),
+                error=ValueError,
+                match=r"unconstrained_features: `feature_decay` is 0\.0",
+            ),
+            Reject(
+                call=lambda: collapse.unconstrained_features(V, V.T, feature_decay=1.0, bias=V[0]),
+                error=ValueError,
+                match=r"unconstrained_features: `bias` is .* needs shape \(3,\)",
             ),
         ),
     ),
