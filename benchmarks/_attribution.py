@@ -61,6 +61,29 @@ def ours(attribute: Callable[..., jax.Array], examples: int, *arguments: Any) ->
     return Work(call=vmapped(attribute, examples, *arguments))
 
 
+def products(copies: int, chunk: int, *, gradient: bool = False) -> Work:
+    """Make the matrix products alone of ``copies`` evaluations, ``chunk`` rows at a time.
+
+    Two of the perceptron forward, and two back for a gradient; the last layer, a column of its
+    kernel, is left out.
+    """
+    params, x, _ = setting(chunk)
+    first, second = params[0][0], params[1][0]
+    steps = -(-copies // chunk)
+
+    @jax.jit
+    def run(rows: jax.Array, first: jax.Array, second: jax.Array) -> jax.Array:
+        def step(total: jax.Array, scale: jax.Array) -> tuple[jax.Array, None]:
+            out = (rows * scale) @ first @ second
+            return total + (out @ second.T @ first.T if gradient else out), None
+
+        start = jnp.zeros((chunk, first.shape[0] if gradient else second.shape[1]))
+        return jax.lax.scan(step, start, jnp.linspace(0.0, 1.0, steps))[0]
+
+    rows = x.reshape(chunk, -1)
+    return Work(call=lambda: run(rows, first, second))
+
+
 def torch_setting(examples: int) -> tuple[Any, Any, Any]:
     """Make the same network, images and outputs in torch, with all cores for it."""
     import torch

@@ -1,6 +1,7 @@
 """Occlusion of 256 images by windows of 3 x 3, at all 36 positions.
 
 ``captum`` covers one position at a time, its default; ``captum-5`` holds 5, as ours does.
+The limit is the two products of each covered copy.
 """
 
 from functools import partial
@@ -10,6 +11,7 @@ from benchmarks import _attribution as common
 from benchmarks._harness import Benchmark, Entry, Work
 
 EXAMPLES, WINDOW = 256, 3
+POSITIONS = (common.SIDE - WINDOW + 1) ** 2
 PEER = ("torch", "captum")
 
 
@@ -21,6 +23,7 @@ def benchmark() -> Benchmark:
             "captum": Entry(make=partial(captum, 1), needs=PEER),
             "captum-5": Entry(make=partial(captum, 5), needs=PEER),
         },
+        limit=Entry(make=partial(common.products, EXAMPLES * POSITIONS, EXAMPLES * 5)),
         shapes={"examples": EXAMPLES, "window": WINDOW, "side": common.SIDE},
     )
 

@@ -2,7 +2,7 @@
 
 ``captum`` is its NoiseTunnel around Saliency, with its default of all copies at once;
 ``captum-chunks`` holds 5 at a time, as ours does. Noise differs, so that the witness is the
-same work with noise too small to see.
+same work with noise too small to see. The limit is the four products of each gradient.
 """
 
 from functools import partial
@@ -25,6 +25,7 @@ def benchmark() -> Benchmark:
             "captum": Entry(make=partial(captum, SAMPLES), needs=PEER),
             "captum-chunks": Entry(make=partial(captum, 5), needs=PEER),
         },
+        limit=Entry(make=partial(common.products, EXAMPLES * SAMPLES, EXAMPLES * 5, gradient=True)),
         tolerance=1e-3,
         shapes={"examples": EXAMPLES, "samples": SAMPLES},
     )
