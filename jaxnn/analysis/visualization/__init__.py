@@ -13,6 +13,7 @@ from jaxnn.analysis.visualization._attribution import feature_bars as feature_ba
 from jaxnn.analysis.visualization._attribution import feature_swarm as feature_swarm
 from jaxnn.analysis.visualization._bars import confusion_matrix as confusion_matrix
 from jaxnn.analysis.visualization._bars import sparsity_bars as sparsity_bars
+from jaxnn.analysis.visualization._circuit import circuit_graph as circuit_graph
 from jaxnn.analysis.visualization._curves import compare_curves as compare_curves
 from jaxnn.analysis.visualization._curves import curve as curve
 from jaxnn.analysis.visualization._curves import learning_curves as learning_curves
@@ -36,6 +37,7 @@ __all__ = [
     "attention_maps",
     "attention_neurons",
     "attribution_panels",
+    "circuit_graph",
     "color_scale",
     "compare_curves",
     "confusion_matrix",

@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from matplotlib.transforms import Affine2D
 
 from jaxnn.analysis import visualization
 
@@ -77,6 +80,94 @@ def test_network_draws_the_strongest_edges_between_their_nodes():
     np.testing.assert_allclose(strong, [[0, 5 / 6], [1, 1 / 4]])
     np.testing.assert_allclose(weak, [[0, 1 / 6], [1, 1 / 4]])
     assert lines[0].get_linewidths()[1] > lines[0].get_linewidths()[0]
+
+
+FINE = Affine2D().scale(1000)  # curves become lines by the pixel
+
+
+def drawn_edges(figure):
+    """Give the curves of a circuit by name: points along it, width and colour."""
+    patches = [p for p in figure.axes[0].patches if "→" in str(p.get_label())]
+    return {
+        p.get_label(): (
+            p.get_path().transformed(FINE).to_polygons(closed_only=False)[0] / 1000,
+            p.get_linewidth(),
+            to_hex(p.get_edgecolor()),
+        )
+        for p in patches
+    }
+
+
+def node_boxes(figure):
+    """Give the boxes of a circuit by name: (x, y, width, height), y downwards."""
+    axes = figure.axes[0]
+    boxes = [p for p in axes.patches if isinstance(p, FancyBboxPatch)]
+    rows = [(b.get_x(), b.get_y(), b.get_width(), b.get_height()) for b in boxes]
+    return {
+        t.get_text(): row
+        for t in axes.texts
+        for row in rows
+        if np.allclose(t.get_position(), (row[0] + row[2] / 2, row[1] + row[3] / 2))
+    }
+
+
+def test_circuit_leads_from_each_sender_down_to_its_receiver():
+    edges = np.zeros((4, 5))
+    edges[0, 1], edges[0, 2], edges[1, 3], edges[2, 3], edges[3, 4] = 1.0, -0.5, 0.2, 0.1, 2.0
+    edges[0, 4] = 0.4
+    edges[1, 4] = 0.001  # below a hundredth
+    figure = visualization.circuit_graph(edges, ["in", "left", "right", "both"], units="nats")
+    curves, boxes = drawn_edges(figure), node_boxes(figure)
+    wanted = ["right → both", "left → both", "in → outputs", "in → right", "in → left"]
+    assert list(curves) == [*wanted, "both → outputs"]
+    widths = [width for _, width, _ in curves.values()]
+    assert widths == sorted(widths)
+    colors = {name: color for name, (_, _, color) in curves.items()}
+    assert colors["in → right"] == visualization.INKS["blue"]
+    assert set(colors.values()) - {colors["in → right"]} == {visualization.INKS["vermilion"]}
+    # Side by side, for neither feeds the other; everything else is below what feeds it.
+    assert boxes["left"][1] == boxes["right"][1]
+    for name, (points, _, _) in curves.items():
+        sender, receiver = name.split(" → ")
+        for end, (x, y, wide, high) in ((points[0], boxes[sender]), (points[-1], boxes[receiver])):
+            assert x - 1e-6 <= end[0] <= x + wide + 1e-6
+            assert y - 1e-6 <= end[1] <= y + high + 1e-6
+        assert boxes[sender][1] < boxes[receiver][1]
+    texts = [t.get_text() for t in figure.axes[0].texts]
+    assert "raises the metric by 2 nats at most" in texts
+    assert "lowers the metric by 0.5 nats at most" in texts
+
+
+@pytest.mark.parametrize("count", [1, 6, 16])
+def test_circuit_stays_legible(count):
+    """No box on another, and no curve through a box that it does not join."""
+    rng = np.random.default_rng(count)
+    edges = np.triu(rng.normal(size=(count, count + 1)), 1) ** 3
+    names = [f"blocks_{i // 2} {('attention', 'feedforward')[i % 2]}" for i in range(count)]
+    figure = visualization.circuit_graph(edges, names)
+    curves, boxes = drawn_edges(figure), node_boxes(figure)
+    assert len(curves) <= 24
+    assert {end for name in curves for end in name.split(" → ")} == set(boxes)
+    areas = list(boxes.values())
+    for i, (x, y, wide, high) in enumerate(areas):
+        for x_, y_, wide_, high_ in areas[:i]:
+            assert x + wide < x_ or x_ + wide_ < x or y + high < y_ or y_ + high_ < y
+    for name, (curve, _, _) in curves.items():
+        for other, (x, y, wide, high) in boxes.items():
+            within = (x < curve[:, 0]) & (curve[:, 0] < x + wide)
+            within &= (y < curve[:, 1]) & (curve[:, 1] < y + high)
+            assert other in name.split(" → ") or not within.any(), f"{name} through {other}"
+
+
+def test_circuit_draws_the_strongest_edges_alone():
+    edges = np.triu(np.arange(1.0, 13.0).reshape(3, 4), 1)
+    figure = visualization.circuit_graph(edges, ["a", "b", "c"], limit=2)
+    assert list(drawn_edges(figure)) == ["b → outputs", "c → outputs"]
+    assert set(node_boxes(figure)) == {"b", "c", "outputs"}
+    assert "the 2 strongest of 6 edges" in [t.get_text() for t in figure.axes[0].texts]
+    nothing = visualization.circuit_graph(np.zeros((2, 3)), ["a", "b"])
+    assert not drawn_edges(nothing)
+    assert set(node_boxes(nothing)) == {"a", "b", "outputs"}
 
 
 def test_raster_has_a_mark_for_each_spike():
@@ -165,6 +256,22 @@ def test_confusion_writes_the_counts_where_they_happened():
         (lambda: visualization.confusion_matrix(np.ones((2, 3))), "`matrix` is .*needs shape"),
         (lambda: visualization.confusion_matrix(np.eye(2), ["a"]), "`class_names` .*2 names"),
         (lambda: visualization.sparsity_bars({}), "at least one measure"),
+        (
+            lambda: visualization.circuit_graph(np.ones((2, 2)), ["a", "b"]),
+            r"circuit_graph: `edges` is .*needs shape \(2, 3\)",
+        ),
+        (
+            lambda: visualization.circuit_graph(np.ones((2, 3)), ["a", "b"]),
+            "circuit_graph: `edges` is .*nothing but 0 from a part to itself",
+        ),
+        (
+            lambda: visualization.circuit_graph(np.full((1, 2), np.nan), ["a"]),
+            "circuit_graph: `edges` is .*finite numbers",
+        ),
+        (
+            lambda: visualization.circuit_graph([[0.0, 1.0]], ["a"], limit=0),
+            "circuit_graph: `limit` is 0; it needs a number of at least 1",
+        ),
     ],
 )
 def test_rejects(call, match):
