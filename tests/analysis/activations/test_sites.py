@@ -153,6 +153,7 @@ def test_resampling_gives_all_names_the_same_other_examples(key):
     drawn = activations.ablation(values, "resample", key=key)
     order = drawn["a"].astype(int)
     assert sorted(order.tolist()) == list(range(6))
+    assert order.tolist() != list(range(6))
     np.testing.assert_array_equal(drawn["b"], values["b"][order])
     with pytest.raises(ValueError, match=r"one number of examples along it, not \[5, 6\]"):
         activations.ablation({**values, "c": jnp.ones(5)}, "resample", key=key)

@@ -201,3 +201,12 @@ def test_table_equals_a_loop():
                 metrics[metric](methods[method](x, y), x, y) for x, y in zip(x, labels, strict=True)
             ]
             np.testing.assert_allclose(column, want, rtol=1e-4, atol=1e-6)
+
+
+def test_table_hands_on_what_belongs_to_each_example_in_its_order():
+    x, first, last = jnp.ones((3, 2)), jnp.arange(3.0), jnp.arange(3.0, 6.0)
+    methods = {"method": lambda x, a, b: x * a - b}
+    metrics = {"metric": lambda e, x, a, b: e.sum() + 10 * a + 100 * b}
+    table = faithfulness.evaluate(methods, metrics, x, first, last)
+    want = 2 * (first - last) + 10 * first + 100 * last
+    np.testing.assert_array_equal(table["method"]["metric"], want)
