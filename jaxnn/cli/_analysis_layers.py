@@ -1,4 +1,4 @@
-"""Layer by layer: how alike they are, how far classes lie apart, and which part is missed."""
+"""Layer by layer: how alike they are, how far classes lie apart, what is missed, what feeds it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +15,10 @@ from jaxnn.data import Dataset
 
 LAYERS = 12  # whose units are drawn
 PARTS = 16  # compared, and taken away one at a time
+NODES = 10  # of the circuit: parts that do not contain one another
+TRACED = 64  # examples for which the circuit is followed
+EDGES = 24  # drawn
+FAINT = 0.01  # of the strongest edge; weaker ones are not told
 
 
 def draw_layers(
@@ -40,7 +44,8 @@ def draw_layers(
     """
     x, y = jnp.asarray(dataset.test.x[chosen]), jnp.asarray(dataset.test.y[chosen])
     classes = dataset.num_classes if dataset.task == "classification" and y.ndim == 1 else None
-    parts = _parts(model, variables, x)
+    inner = _inner(model, variables, x)
+    parts, nodes = _spread(inner, PARTS), _nodes(inner)
     figures = _busy(hidden)
     if not parts:
         return figures
@@ -50,36 +55,51 @@ def draw_layers(
         def loss(outputs):
             return jnp.mean(_losses(dataset.task, outputs, y))
 
-        outputs, values = activations.capture(model, variables, x, names=parts)
-        rows = {n: v.astype(jnp.float32).reshape(len(v), -1) for n, v in values.items()}
+        wanted = dict.fromkeys([*parts, *nodes])  # in an order that is the same in every process
+        outputs, values = activations.capture(model, variables, x, names=wanted)
+        rows = {n: values[n].astype(jnp.float32).reshape(len(x), -1) for n in parts}
         missed = activations.activation_patching(
             model,
             variables,
             x,
-            replacements=activations.ablation(values, "mean"),
+            replacements=activations.ablation({n: values[n] for n in parts}, "mean"),
             metric=loss,
             batch_size=4,
         )
-        alike = similarity.layer_map({n: rows[n] for n in parts}) if len(parts) > 1 else None
+        alike = similarity.layer_map(rows) if len(parts) > 1 else None
         apart = {
             name: separability.generalized_discrimination_value(h, y, num_classes=classes)
             for name, h in rows.items()
             if classes is not None
         }
-        return {"costs": {n: missed[n] - loss(outputs) for n in parts}, "alike": alike, **apart}
+        paths = None
+        if len(nodes) > 2:
+            traced = {name: values[name][:TRACED] for name in nodes}
+            paths = activations.path_patching(
+                model,
+                variables,
+                x[:TRACED],
+                replacements=activations.ablation(traced, "mean"),
+                metric=lambda outputs: jnp.mean(_losses(dataset.task, outputs, y[:TRACED])),
+                batch_size=NODES,
+            )
+        return {n: missed[n] - loss(outputs) for n in parts}, alike, apart, paths
 
-    found = jax.device_get(program(variables, x, y))
+    costs, alike, apart, paths = jax.device_get(program(variables, x, y))
     table: dict[str, dict[str, float]] = {}
     for name in parts:
-        table[_words(name)] = {"missed": float(found["costs"][name])}
-        if name in found:
-            table[_words(name)]["separation"] = float(found[name])
+        table[_words(name)] = {"missed": float(costs[name])}
+        if name in apart:
+            table[_words(name)]["separation"] = float(apart[name])
     measures["by_part"] = table
     if classes is not None:
-        measures["class_separation"] = float(found[parts[-1]])
-    if found["alike"] is not None:
-        figures.append(_alike(found["alike"], parts, found))
-    return [*figures, _missed(found["costs"], parts, dataset.task)]
+        measures["class_separation"] = float(apart[parts[-1]])
+    if alike is not None:
+        figures.append(_alike(alike, parts, apart))
+    figures.append(_missed(costs, parts, dataset.task))
+    if paths is not None and np.isfinite(paths.edges).all() and paths.edges.any():
+        figures.append(_fed(paths, min(len(x), TRACED), dataset.task, measures))
+    return figures
 
 
 def _words(name: str) -> str:
@@ -114,8 +134,8 @@ def _spread(names: list[str], most: int) -> list[str]:
     return [names[place] for place in places] if names else []
 
 
-def _parts(model: nn.Module, variables: Mapping[str, Any], x: jax.Array) -> list[str]:
-    """Choose what is taken away: values of modules that are not the model's whole output."""
+def _inner(model: nn.Module, variables: Mapping[str, Any], x: jax.Array) -> list[str]:
+    """List what can be taken away: values of modules that are not the model's whole output."""
     shapes = jax.eval_shape(lambda: model.apply(variables, x))
     listed = {
         name: site
@@ -124,8 +144,21 @@ def _parts(model: nn.Module, variables: Mapping[str, Any], x: jax.Array) -> list
     }
     listed = {name: site for name, site in listed.items() if site.shape[0] == len(x)}
     names = [name for name in listed if name.count("/") <= 1 and "Dropout" not in name]
-    inner = [name for name in names if listed[name].shape != getattr(shapes, "shape", None)]
-    return _spread(inner, PARTS)
+    return [name for name in names if listed[name].shape != getattr(shapes, "shape", None)]
+
+
+def _nodes(names: list[str]) -> list[str]:
+    """Choose parts that contain no other, without the normalisations if enough are left.
+
+    What feeds a layer feeds it through its normalisation, which would hide where it comes from.
+    """
+    inside = [name for name in names if not any(_contains(name, other) for other in names)]
+    plain = [name for name in inside if "norm" not in name.lower()]
+    return _spread(plain if len(plain) > 2 else inside, NODES)
+
+
+def _contains(name: str, other: str) -> bool:
+    return other.startswith(name.partition(":")[0] + "/")
 
 
 def _losses(task: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
@@ -156,7 +189,7 @@ def _alike(values: np.ndarray, names: list[str], apart: Mapping[str, Any]) -> Fi
 
 def _missed(costs: Mapping[str, Any], parts: list[str], task: str) -> FigureEntry:
     worst = max(parts, key=lambda name: float(costs[name]))
-    unit = "nats an example" if task == "classification" else "squared error"
+    unit = _unit(task)
     return entry(
         visualization.feature_bars(
             {"loss added": np.array([float(costs[name]) for name in parts])},
@@ -168,4 +201,34 @@ def _missed(costs: Mapping[str, Any], parts: list[str], task: str) -> FigureEntr
         "Each part's values are replaced by their mean over the examples, one part at a time, "
         "and all behind it is computed anew: the loss that this adds is what the model owes to "
         f"the part. Most is missed without {_words(worst)}: {float(costs[worst]):.2f}.",
+    )
+
+
+def _unit(task: str) -> str:
+    return "nats an example" if task == "classification" else "squared error"
+
+
+def _fed(paths: activations.Paths, count: int, task: str, measures: dict[str, Any]) -> FigureEntry:
+    """Draw which part feeds which."""
+    names = [_words(name) for name in paths.names]
+    ends = [*names, "outputs"]
+    size = np.abs(paths.edges)
+    order = np.argsort(-size.ravel(), kind="stable")[:EDGES]
+    pairs = [divmod(int(flat), len(ends)) for flat in order]
+    measures["by_edge"] = {
+        f"{ends[s]} → {ends[r]}": {"along": float(paths.edges[s, r])}
+        for s, r in pairs
+        if size[s, r] >= FAINT * size.max()
+    }
+    strongest = next(iter(measures["by_edge"]))
+    return entry(
+        visualization.circuit_graph(
+            paths.edges, names, limit=EDGES, metric="the loss", units=_unit(task)
+        ),
+        "Which part feeds which",
+        "What each part hands directly to each other one, without a third between them: the "
+        f"upper part's values are replaced by their mean over {count} examples, what then reaches "
+        "the lower part is kept, and all behind that is computed as ever. Orange lines are those "
+        "the model goes by, for it does worse without them; blue ones get in its way. Most runs "
+        f"along {strongest}: {measures['by_edge'][strongest]['along']:.2f}.",
     )

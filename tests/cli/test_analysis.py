@@ -10,7 +10,7 @@ import optax
 import pytest
 from flax import linen as nn
 
-from jaxnn.cli import _analysis, _analysis_explain, _analysis_inside
+from jaxnn.cli import _analysis, _analysis_explain, _analysis_inside, _analysis_layers
 from jaxnn.cli._analysis import LABELS, analyze_model
 from jaxnn.data import Dataset, Split
 from jaxnn.models import KAN, MLP, SpikingMLP, VisionTransformer
@@ -173,19 +173,24 @@ def test_measures_of_sparsity_equal_numpy(mlp):
 
 
 def test_layers_are_compared_and_taken_away_one_at_a_time(unexplained):
-    model, dataset = MLP((8, 6, 3), activation=jax.nn.relu), pictures()
+    model, dataset = MLP((8, 6, 5, 3), activation=jax.nn.relu), pictures()
     variables = trained(model, dataset)
     analysis = analyze_model(model, variables, dataset, key=jax.random.key(0), thorough=True)
     check_all(analysis)
-    assert titles(analysis)[-3:] == ["Units at work", "How alike the layers are", "What is missed"]
+    assert titles(analysis)[-4:] == [
+        "Units at work",
+        "How alike the layers are",
+        "What is missed",
+        "Which part feeds which",
+    ]
     parts = analysis.measures["by_part"]
-    assert list(parts) == ["dense_0", "dense_1"]
+    assert list(parts) == ["dense_0", "dense_1", "dense_2"]
     p = jax.tree.map(np.asarray, variables["params"])
     x = dataset.test.x.reshape(30, -1)
     h = x @ p["dense_0"]["kernel"] + p["dense_0"]["bias"]
 
     def loss(h):
-        for name in ("dense_1", "dense_2"):
+        for name in ("dense_1", "dense_2", "dense_3"):
             h = np.maximum(h, 0) @ p[name]["kernel"] + p[name]["bias"]
         total = np.log(np.exp(h).sum(-1))
         return (total - h[np.arange(30), dataset.test.y]).mean()
@@ -193,7 +198,22 @@ def test_layers_are_compared_and_taken_away_one_at_a_time(unexplained):
     missed = loss(np.broadcast_to(h.mean(0), h.shape)) - loss(h)
     assert missed > 0.1
     assert parts["dense_0"]["missed"] == pytest.approx(missed, rel=1e-3)
-    assert analysis.measures["class_separation"] == parts["dense_1"]["separation"] < 0
+    assert analysis.measures["class_separation"] == parts["dense_2"]["separation"] < 0
+    # In a chain each layer feeds the next alone, and along that edge goes all that is missed.
+    edges = {name: row["along"] for name, row in analysis.measures["by_edge"].items()}
+    chain = ["dense_0 → dense_1", "dense_1 → dense_2", "dense_2 → outputs"]
+    assert sorted(edges) == chain
+    costs = [row["missed"] for row in parts.values()]
+    assert [edges[name] for name in chain] == pytest.approx(costs, rel=1e-3)
+    drawn = "".join(ElementTree.fromstring(analysis.figures[-1].svg).itertext())
+    assert "dense_2outputs" in drawn.replace("\n", "")
+
+
+def test_parts_of_a_circuit_do_not_contain_one_another():
+    names = ["embed", "blocks_0/norm", "blocks_0/attention", "blocks_0", "shared/up:1", "shared:1"]
+    want = ["embed", "blocks_0/attention", "shared/up:1"]
+    assert _analysis_layers._nodes(names) == want
+    assert _analysis_layers._nodes(names[1:]) == ["blocks_0/norm", *want[1:]]
 
 
 def test_a_regression_on_a_table():

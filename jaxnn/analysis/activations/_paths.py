@@ -40,8 +40,8 @@ class Paths:
         the structure, and leave ``jit`` as they are.
     """
 
-    metric: jax.Array
-    edges: jax.Array
+    metric: Any  # an array, but JAX and device_get put other things in its place
+    edges: Any
     names: tuple[str, ...] = dataclasses.field(metadata={"static": True})
 
 

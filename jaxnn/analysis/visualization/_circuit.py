@@ -200,7 +200,7 @@ def _place(drawn: list[Edge], labels: list[str]) -> tuple[dict[Node, _Box], dict
             row.append(node)
         if row:
             rows.append(row)
-    level_of = {node: level for level, row in enumerate(rows) for node in row}
+    level_of: dict[Node, int] = {node: level for level, row in enumerate(rows) for node in row}
     chains: dict[Edge, list[Node]] = {}
     for s, r in drawn:
         lanes: list[Node] = [(s, r, level) for level in range(level_of[s] + 1, level_of[r])]
@@ -258,7 +258,7 @@ def _set_row(row: list[Node], aims: list[float], half: dict[Node, float]) -> dic
 
 
 def _crossings(
-    x: dict[Node, float], chains: dict[Edge, list[Node]], level_of: dict[int, int]
+    x: dict[Node, float], chains: dict[Edge, list[Node]], level_of: dict[Node, int]
 ) -> int:
     """Count the lines that cross between one row and the next."""
     gaps: dict[int, list[tuple[float, float]]] = {}
