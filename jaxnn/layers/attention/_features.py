@@ -134,7 +134,7 @@ def sums_so_far(a, b, v, start, chunk_size):
 
     Keys beyond the last query are not read; queries beyond the last key read all of them.
     """
-    rows, group, queries, features = a.shape
+    rows, group, queries, _ = a.shape
     size = max(1, min(chunk_size, queries))
     chunks = -(-queries // size)
 
@@ -145,20 +145,26 @@ def sums_so_far(a, b, v, start, chunk_size):
         x = jnp.pad(x, fill).reshape(*x.shape[:-2], chunks, size, x.shape[-1])
         return jnp.moveaxis(x, -3, 0)
 
-    seen = jnp.tril(jnp.ones((size, size), bool))[None, None]
-
     def read(sums, chunk):
         a, b, v = chunk
-        a = a.reshape(rows, group * size, features)
-        weights = _product(a, b, 2, 2).reshape(rows, group, size, size)
-        weights = jnp.where(jnp.broadcast_to(seen, weights.shape), weights, 0)
-        weights = weights.reshape(rows, group * size, size)
-        y = _product(weights, v, 2, 1) + _product(a, sums, 2, 1)
-        return sums + _product(b, v, 1, 1), y.reshape(rows, group, size, v.shape[-1])
+        y, sums = sums_of_chunk(a, b, v, sums)
+        return sums, y
 
     sums, y = lax.scan(read, start, (chunked(a), chunked(b), chunked(v)))
     y = jnp.moveaxis(y, 0, 2).reshape(rows, group, chunks * size, v.shape[-1])
     return y[:, :, :queries], sums
+
+
+def sums_of_chunk(a, b, v, start):
+    """Let query i read keys 0 ... i, as many as queries, in one product."""
+    rows, group, size, features = a.shape
+    seen = jnp.tril(jnp.ones((size, size), bool))[None, None]
+    a = a.reshape(rows, group * size, features)
+    weights = _product(a, b, 2, 2).reshape(rows, group, size, size)
+    weights = jnp.where(jnp.broadcast_to(seen, weights.shape), weights, 0)
+    weights = weights.reshape(rows, group * size, size)
+    y = _product(weights, v, 2, 1) + _product(a, start, 2, 1)
+    return y.reshape(rows, group, size, v.shape[-1]), start + _product(b, v, 1, 1)
 
 
 def divided(sums, totals):

@@ -13,12 +13,15 @@ v            ``value``, ``(*batch, keys, key_heads, value_width)``
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax.typing import Dtype
+from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from jaxnn._check import require_array, require_count
@@ -32,6 +35,7 @@ from jaxnn.layers.attention._features import (
     flatten_rows,
     group_queries,
     sums_of_all,
+    sums_of_chunk,
     sums_so_far,
     ungroup,
     values_and_ones,
@@ -105,8 +109,9 @@ def linear_attention(
     """
     where = "linear_attention"
     real = check_linear(where, query, key, value, mask, bias)
-    a, b = features(where, feature_map, query), features(where, feature_map, key)
-    return attend_by_features(where, a, b, value, real, is_causal, chunk_size)
+    map_rows = partial(features, where, feature_map)
+    maps = map_rows, map_rows
+    return attend_by_features(where, maps, query, key, value, real, is_causal, chunk_size)
 
 
 def features(where, feature_map, x):
@@ -120,19 +125,57 @@ def features(where, feature_map, x):
     return y
 
 
-def attend_by_features(where, a, b, value, real, is_causal, chunk_size):
-    """Attend with weights a·b, divided by their sum."""
+def attend_by_features(where, maps, query, key, value, real, is_causal, chunk_size):
+    """Attend with weights a·b, divided by their sum; ``maps`` make a of queries and b of keys."""
     require_count(where, chunk_size=chunk_size)
-    key_heads = b.shape[-2]
-    v = flatten_rows(values_and_ones(value, real, b.dtype))
-    rows_a, rows_b = group_queries(a, key_heads), flatten_rows(b)
     if is_causal:
-        start = jnp.zeros((rows_b.shape[0], b.shape[-1], v.shape[-1]), v.dtype)
-        sums, _ = sums_so_far(rows_a, rows_b, v, start, chunk_size)
-    else:
-        sums = sums_of_all(rows_a, rows_b, v)
-    y = divided(sums[..., :-1], sums[..., -1:])
-    return ungroup(y, a).astype(value.dtype)
+        return _attend_by_chunks(maps, query, key, value, real, chunk_size)
+    a, b = maps[0](query), maps[1](key)
+    v = flatten_rows(values_and_ones(value, real, b.dtype))
+    return _weighted(sums_of_all(group_queries(a, key.shape[-2]), flatten_rows(b), v), value, a)
+
+
+def _weighted(sums, value, like):
+    return ungroup(divided(sums[..., :-1], sums[..., -1:]), like).astype(value.dtype)
+
+
+def _attend_by_chunks(maps, query, key, value, real, chunk_size):
+    """Read causally: features live for one chunk, and are made anew to differentiate it.
+
+    Beside the running sums nothing of the sequence's length is kept for the gradient.
+    """
+    *batch, queries, _, _ = query.shape
+    keys, key_heads, _ = key.shape[-3:]
+    size = max(1, min(chunk_size, queries))
+    chunks = -(-queries // size)
+    if real is None and keys < queries:
+        real = jnp.ones((*batch, keys), bool)
+
+    def chunked(x, axis):
+        """Cut the axis, filled up with zeros, and put the chunks first."""
+        x = lax.slice_in_dim(x, 0, min(queries, x.shape[axis]), axis=axis)
+        fill = [(0, 0)] * x.ndim
+        fill[axis] = (0, chunks * size - x.shape[axis])
+        x = jnp.pad(x, fill)
+        x = x.reshape(*x.shape[:axis], chunks, size, *x.shape[axis + 1 :])
+        return jnp.moveaxis(x, axis, 0)
+
+    def read(sums, chunk):
+        query, key, value, real = chunk
+        a, b = maps[0](query), maps[1](key)
+        v = flatten_rows(values_and_ones(value, real, b.dtype))
+        y, sums = sums_of_chunk(group_queries(a, key_heads), flatten_rows(b), v, sums)
+        return sums, _weighted(y, value, a)
+
+    axis = len(batch)
+    parts = [chunked(x, axis) for x in (query, key, value)]
+    part = None if real is None else chunked(real, axis)
+    b = jax.eval_shape(maps[1], key)
+    start = jnp.zeros((math.prod(batch) * key_heads, b.shape[-1], value.shape[-1] + 1), b.dtype)
+    _, y = lax.scan(jax.checkpoint(read, prevent_cse=False), start, (*parts, part))
+    y = jnp.moveaxis(y, 0, axis)
+    y = y.reshape(*batch, chunks * size, *y.shape[axis + 2 :])
+    return lax.slice_in_dim(y, 0, queries, axis=axis)
 
 
 class LinearAttentionState(NamedTuple):

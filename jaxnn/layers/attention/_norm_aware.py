@@ -19,6 +19,7 @@ positive and negative parts, and turns queries and keys by a rotary embedding in
 
 import dataclasses
 import math
+from functools import partial
 
 import jax.numpy as jnp
 from flax.typing import Dtype
@@ -88,8 +89,8 @@ def norm_aware_attention(
     where = "norm_aware_attention"
     real = check_linear(where, query, key, value, mask, bias)
     _check_map(where, power, angle)
-    a, b = _query_features(query, power, angle), _key_features(key, power, angle)
-    return attend_by_features(where, a, b, value, real, is_causal, chunk_size)
+    maps = tuple(partial(f, power=power, angle=angle) for f in (_query_features, _key_features))
+    return attend_by_features(where, maps, query, key, value, real, is_causal, chunk_size)
 
 
 def _check_map(where, power, angle):
