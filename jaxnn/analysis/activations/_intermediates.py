@@ -53,8 +53,8 @@ def capture(
 
     Returns:
       The model's outputs, and a dictionary of arrays, in the order in which the modules
-      return (sorted, as every dictionary that leaves ``jit``). The output of the whole model
-      is not repeated in it.
+      first return, all calls of one together (sorted, as every dictionary that leaves ``jit``).
+      The output of the whole model is not repeated in it.
 
     Raises:
       TypeError: ``model`` is neither of the two, or a patch is not an array or function.

@@ -52,7 +52,7 @@ def sites(
       **kwargs: further inputs of the model.
 
     Returns:
-      Name to shape and dtype, in the order of the calls.
+      Name to shape and dtype, in the order of :func:`capture`.
 
     Raises:
       TypeError: ``model`` is neither of the two.
