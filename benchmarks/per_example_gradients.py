@@ -2,6 +2,8 @@
 
 ``loop`` calls the compiled gradient of one example again and again and stacks what it gives;
 ``torch-loop`` does so with the same network in PyTorch, ``torch-vmap`` is ``torch.func`` on it.
+``mean`` is the gradient of the mean loss, as any training step takes it, which tells no example
+from another: the least that a batch can cost.
 """
 
 import os
@@ -26,6 +28,7 @@ def benchmark() -> Benchmark:
         ours=Entry(make=ours),
         others={
             "loop": Entry(make=loop),
+            "mean": Entry(make=mean, alike=False),
             "torch-loop": Entry(make=torch_loop, needs=("torch",)),
             "torch-vmap": Entry(make=torch_vmap, needs=("torch",)),
         },
@@ -69,6 +72,20 @@ def ours() -> Work:
         call=lambda: run(params, x, y),
         witness=lambda: norms(jax.tree.leaves(run(params, x, y))),
     )
+
+
+def mean() -> Work:
+    model, params, x, y = setting()
+
+    @jax.jit
+    def run(params: Any, x: jax.Array, y: jax.Array) -> Any:
+        def loss(params: Any) -> jax.Array:
+            logits = model.apply({"params": params}, x)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+        return jax.grad(loss)(params)
+
+    return Work(call=lambda: run(params, x, y))
 
 
 def loop() -> Work:
