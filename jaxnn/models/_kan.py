@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -97,6 +98,8 @@ class KANConfig:
     """Range of the inputs, for ``scale_inputs``."""
     regularization: float = 0.0
     """Weight of the penalty on edges; 0 for none."""
+    entropy: float = 1.0
+    """Weight in it of the entropy, that few edges be used, against their size."""
 
     def build(self, input_shape: tuple[int, ...], outputs: int) -> KAN:
         """Make the network for examples of any shape and this many outputs."""
@@ -116,4 +119,5 @@ class KANConfig:
             basis=self.basis,
             input_range=self.input_range if self.scale_inputs else None,
             regularization=self.regularization,
+            layer=partial(KANLayer, entropy=self.entropy),
         )

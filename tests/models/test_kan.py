@@ -61,6 +61,7 @@ def test_config_builds(key):
     shape = jax.eval_shape(lambda: model.init_with_output(key, jnp.ones((2, 8, 8)))[0]).shape
     assert shape == (2, 10)
     assert KANConfig().build((3,), 2).input_range is None
+    assert KANConfig(entropy=2.0).build((3,), 2).layer(4).entropy == 2
     with pytest.raises(ValueError, match=r"KANConfig: `hidden` is \(0,\); it needs widths above"):
         KANConfig(hidden=(0,)).build((3,), 2)
     with pytest.raises(ValueError, match=r"KANConfig: `grid_range` .* lower end below its upper"):

@@ -51,6 +51,7 @@ from jaxnn.layers.kan._mlp_kan import MLPKAN as MLPKAN
 from jaxnn.layers.kan._mlp_kan import switch_kan as switch_kan
 from jaxnn.layers.kan._mlp_kan import top_k_gates as top_k_gates
 from jaxnn.layers.kan._penalty import coefficient_penalty as coefficient_penalty
+from jaxnn.layers.kan._penalty import edge_gains as edge_gains
 from jaxnn.layers.kan._penalty import edge_norms as edge_norms
 from jaxnn.layers.kan._penalty import regularization as regularization
 from jaxnn.layers.kan._selectable import SelectableKANConv as SelectableKANConv
@@ -81,6 +82,7 @@ __all__ = [
     "coefficient_penalty",
     "edge_curves",
     "edge_functions",
+    "edge_gains",
     "edge_norms",
     "edge_scores",
     "extend_grid",

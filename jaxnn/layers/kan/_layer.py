@@ -21,6 +21,7 @@ Source: "KAN: Kolmogorov-Arnold Networks" (2024), equations 2.5 and 2.10 to 2.12
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +34,7 @@ from jaxnn._check import require, require_array, require_positive, require_rank
 from jaxnn._numeric import accumulation_dtype
 from jaxnn.layers.kan._basis import bspline_basis, require_grid, uniform_bspline_basis
 from jaxnn.layers.kan._families import BasisName, make_basis
-from jaxnn.layers.kan._penalty import coefficient_penalty, edge_norms, regularization
+from jaxnn.layers.kan._penalty import coefficient_penalty, edge_gains, edge_norms, regularization
 
 Basis = Callable[[jax.Array], jax.Array]
 
@@ -180,6 +181,8 @@ class KANLayer(nn.Module):
       regularization: λ; above zero, λ (L1 + entropy) of the edges on the batch is sown into the
         collection ``losses``; see :func:`regularization`.
       entropy: weight of the entropy against the L1 norm in it.
+      measure: of an edge, in both: ``"norm"``, see :func:`edge_norms`, or ``"gain"``, see
+        :func:`edge_gains`.
       coefficient_l1: weight in it of the coefficients' sizes, divided by ``features``; see
         :func:`coefficient_penalty`.
       coefficient_difference: the same of the steps between neighbouring coefficients.
@@ -198,6 +201,7 @@ class KANLayer(nn.Module):
     spline_share: float = 0.5
     regularization: float = 0.0
     entropy: float = 1.0
+    measure: Literal["norm", "gain"] = "norm"
     coefficient_l1: float = 0.0
     coefficient_difference: float = 0.0
     base: Callable[[jax.Array], jax.Array] = jax.nn.silu
@@ -244,8 +248,12 @@ class KANLayer(nn.Module):
         options = {"basis": basis, "base": self.base}
         # `init` would keep what is sown as if it were state.
         if self.regularization and not self.is_initializing():
-            edges = edge_functions(x, coefficients, base_kernel, **options)
-            scores = edge_norms(edges.astype(accumulation_dtype(x.dtype)))
+            wide = accumulation_dtype(x.dtype)
+            edges = edge_functions(x, coefficients, base_kernel, **options).astype(wide)
+            known = "one of norm, gain"
+            require(self.measure in ("norm", "gain"), "KANLayer", "measure", self.measure, known)
+            norm = self.measure == "norm"
+            scores = edge_norms(edges) if norm else edge_gains(edges, x.astype(wide))
             penalty = regularization(scores, entropy=self.entropy)
             if self.coefficient_l1 or self.coefficient_difference:
                 penalty += coefficient_penalty(

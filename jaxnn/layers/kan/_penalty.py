@@ -8,12 +8,14 @@ r"""The size of edge functions, and the penalties that make a network sparse and
 Source: "KAN: Kolmogorov-Arnold Networks" (2024), equations 2.17 to 2.20.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from jaxnn._check import require, require_array
-from jaxnn._numeric import accumulation_dtype
+from jaxnn._check import require, require_array, require_positive
+from jaxnn._numeric import accumulation_dtype, root
 
 
 def edge_norms(
@@ -41,6 +43,62 @@ def edge_norms(
     return jnp.mean(wide, axis=tuple(range(edges.ndim - 2))).astype(edges.dtype)
 
 
+def edge_gains(
+    edges: Float[Array, "*batch inputs outputs"],
+    inputs: Float[Array, "*batch inputs"],
+    *,
+    offset: float = 0.1,
+) -> Float[Array, "inputs outputs"]:
+    r"""Divide the spread of each edge's function over the examples by that of its input.
+
+    .. math:: g_{ij} = \frac{\mathrm{std}_n \, \phi_{ij}(x_i^{(n)})}
+        {\mathrm{std}_n \, x_i^{(n)} + \epsilon}
+
+    Unlike the norm it does not see a constant that an edge adds, nor the scale of its input.
+
+    Args:
+      edges: values of :func:`edge_functions`; any leading axes are examples.
+      inputs: x, of the same examples.
+      offset: ε.
+
+    Returns:
+      One non-negative number per edge, in the dtype of ``edges``; zero for a constant edge,
+      whose gradient is zero too.
+
+    Raises:
+      TypeError: an array is not floating.
+      ValueError: the shapes disagree, there are fewer than two examples, or ``offset`` is not
+        above zero.
+
+    Source: ``edge_forward_spline_n``, the measure that pykan penalises, in the code published
+    with "KAN 2.0: Kolmogorov-Arnold Networks Meet Science" (2024).
+
+    Example:
+      >>> x = jnp.array([[-1.0], [1.0]])
+      >>> print(edge_gains(3 * x[..., None] + 5, x, offset=1e-6).round(3))
+      [[3.]]
+    """
+    where = "edge_gains"
+    require_array(where, edges=edges, inputs=inputs)
+    require(edges.ndim >= 2, where, "edges", edges, "shape (*batch, inputs, outputs)")
+    want = edges.shape[:-1]
+    require(inputs.shape == want, where, "inputs", inputs, f"the shape {want} of `edges` but one")
+    require(math.prod(want[:-1]) > 1, where, "edges", edges, "at least two examples")
+    require_positive(where, offset=offset)
+    spread, width = (
+        _spread(array.reshape(-1, *array.shape[n:]))
+        for array, n in ((edges, edges.ndim - 2), (inputs, inputs.ndim - 1))
+    )
+    return (spread / (width + offset)[:, None]).astype(edges.dtype)
+
+
+def _spread(x: jax.Array) -> jax.Array:
+    """Give the standard deviation over the first axis, of a sample."""
+    x = x.astype(accumulation_dtype(x.dtype))
+    centred = x - jnp.mean(x, 0, keepdims=True)
+    return root(jnp.sum(centred**2, 0) / (len(x) - 1))
+
+
 def regularization(
     scores: PyTree[Float[Array, "_ _"]], *, l1: float = 1.0, entropy: float = 1.0
 ) -> Float[Array, ""]:
@@ -52,7 +110,7 @@ def regularization(
 
     Args:
       scores: norms of the edges of one layer, or a tree of several layers' as from
-        :func:`edge_scores`.
+        :func:`edge_scores`; or their gains.
       l1: μ₁, weight of the summed norms.
       entropy: μ₂, weight of the entropy S in nats. S is 0 for one edge alone, and the log of
         the number of edges when all are equal.

@@ -187,6 +187,24 @@ CASES = [
         ),
     ),
     Case(
+        name=f"{HOME}.edge_gains",
+        function=kan.edge_gains,
+        inputs=lambda key: normal(key, (5, 3, 4), (5, 3)),
+        parity=f"{TESTS}/test_edges.py",
+        rejects=(
+            Reject(
+                call=lambda: kan.edge_gains(jnp.ones((2, 3, 4)), jnp.ones((2, 4))),
+                error=ValueError,
+                match=r"edge_gains: `inputs` .* needs the shape \(2, 3\) of `edges` but one",
+            ),
+            Reject(
+                call=lambda: kan.edge_gains(jnp.ones((1, 3, 4)), jnp.ones((1, 3))),
+                error=ValueError,
+                match="edge_gains: `edges` .* needs at least two examples",
+            ),
+        ),
+    ),
+    Case(
         name=f"{HOME}.regularization",
         function=kan.regularization,
         inputs=lambda key: ({"a": jax.random.uniform(key, (3, 4), minval=0.1)},),

@@ -133,3 +133,25 @@ def test_coefficient_penalty_by_hand(key):
     variation = np.abs(c[1:] - c[:-1]).mean(axis=2).sum()
     got = kan.coefficient_penalty(jnp.asarray(c), l1=2.0, difference=3.0)
     np.testing.assert_allclose(got, 2 * size + 3 * variation, rtol=1e-5)
+
+
+def test_gain_is_the_slope_of_a_line_whatever_it_adds(key):
+    x = jax.random.normal(key, (50, 2))
+    edges = jnp.stack([3 * x + 5, jnp.zeros_like(x) + 2], -1)
+    spread = np.asarray(x).std(0, ddof=1)
+    want = np.stack([3 * spread / (spread + 0.1), np.zeros(2)], -1)
+    np.testing.assert_allclose(kan.edge_gains(edges, x), want, rtol=1e-5)
+    slope = jax.grad(lambda e: kan.edge_gains(e, x).sum())(edges)
+    assert jnp.isfinite(slope).all()
+
+
+def test_layer_penalises_the_gain_of_its_edges(key):
+    x = jax.random.uniform(key, (20, 3), minval=-1.0)
+    layer = kan.KANLayer(2, regularization=0.5, entropy=2.0, measure="gain")
+    variables = layer.init(key, x)
+    _, sown = layer.apply(variables, x, mutable=["losses"])
+    edges = kan.edge_functions(x, **variables["params"])
+    want = 0.5 * kan.regularization(kan.edge_gains(edges, x), entropy=2.0)
+    np.testing.assert_allclose(sown["losses"]["regularization"][0], want, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"KANLayer: `measure` is 'size'; .* one of norm, gain"):
+        layer.clone(measure="size").apply(variables, x, mutable=["losses"])

@@ -55,3 +55,15 @@ def test_grid_from_samples_equals_pykan(theirs):
     layer.update_grid_from_samples(torch.from_numpy(x))
     got = kan.adapt_knots(jnp.asarray(x), before, degree=3, grid_eps=0.02)
     np.testing.assert_allclose(got[:, 3:-3], layer.grid.detach().numpy()[:, 3:-3], atol=0.05)
+
+
+def test_gains_equal_what_pykan_penalises(theirs):
+    """``edge_forward_spline_n``, as its forward pass takes it from a layer's values."""
+    torch, (layer, _) = theirs
+    x = np.random.default_rng(2).uniform(-1.9, 1.9, (64, 3)).astype(np.float32)
+    _, preacts, values, _ = layer(torch.from_numpy(x))
+    want = (torch.std(values, dim=0) / (torch.std(preacts, dim=0) + 0.1)).detach().numpy()
+    params, grid = copied(layer)
+    basis = lambda x: kan.bspline_basis(x, grid["knots"], degree=3)  # noqa: E731
+    edges = kan.edge_functions(jnp.asarray(x), **params, basis=basis)
+    np.testing.assert_allclose(kan.edge_gains(edges, jnp.asarray(x)), want.T, atol=1e-5)
