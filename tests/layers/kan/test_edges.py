@@ -153,5 +153,3 @@ def test_layer_penalises_the_gain_of_its_edges(key):
     edges = kan.edge_functions(x, **variables["params"])
     want = 0.5 * kan.regularization(kan.edge_gains(edges, x), entropy=2.0)
     np.testing.assert_allclose(sown["losses"]["regularization"][0], want, rtol=1e-5)
-    with pytest.raises(ValueError, match=r"KANLayer: `measure` is 'size'; .* one of norm, gain"):
-        layer.clone(measure="size").apply(variables, x, mutable=["losses"])
