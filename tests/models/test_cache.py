@@ -12,6 +12,7 @@ from jaxnn.layers.attention import (
     LinearAttention,
     MultiHeadAttention,
     SelectiveAttention,
+    SparseAttention,
     sigmoid_attention,
 )
 from jaxnn.layers.position import PositionEmbedding, alibi_bias, alibi_slopes
@@ -37,6 +38,8 @@ SELECTIVE = {
 }
 COLLINEAR = {"block": functools.partial(TransformerBlock, 2, mixer=CollinearAttention)}
 LINEAR = {"attention": LinearAttention()}
+SPARSE = {"attention": SparseAttention(stride=2)}
+HALVES = {"attention": SparseAttention(3, pattern="fixed", part="heads")}
 
 
 def alibi(query_positions, key_positions):
@@ -83,6 +86,8 @@ def in_pieces(model, variables, tokens, sizes, room, valid=None):
         pytest.param(SELECTIVE, id="selective", marks=pytest.mark.slow),
         pytest.param(COLLINEAR, id="collinear", marks=pytest.mark.slow),
         pytest.param(LINEAR, id="linear"),
+        pytest.param(SPARSE, id="sparse", marks=pytest.mark.slow),
+        pytest.param(HALVES, id="sparse-heads"),
     ],
 )
 def test_pieces_equal_the_whole(options):

@@ -12,7 +12,8 @@ Memory-Efficient Exact Attention with IO-Awareness" (2022);
 ``sigmoid_attention`` is "Theory, Analysis, and Best Practices for Sigmoid Self-Attention"
 (2024). ``clipped_softmax_attention`` is "Quantizable Transformers: Removing Outliers by Helping
 Attention Heads Do Nothing" (2023).
-``sparse_attention`` and its mask ``sparse_pattern`` are "Generating Long Sequences with Sparse
+``sparse_attention`` (:class:`SparseAttention` to read on from a cache) and its mask
+``sparse_pattern`` are "Generating Long Sequences with Sparse
 Transformers" (2019).
 ``hopfield_attention``, ``hopfield_energy``, :class:`HopfieldPooling` and :class:`HopfieldLayer` are
 "Hopfield Networks is All You Need" (2020).
@@ -80,6 +81,7 @@ from jaxnn.layers.attention._memory import most_used_compression as most_used_co
 from jaxnn.layers.attention._multi_head import MultiHeadAttention as MultiHeadAttention
 from jaxnn.layers.attention._norm_aware import NormAwareAttention as NormAwareAttention
 from jaxnn.layers.attention._norm_aware import norm_aware_attention as norm_aware_attention
+from jaxnn.layers.attention._recurrent import PlacedAttention as PlacedAttention
 from jaxnn.layers.attention._recurrent import RecurrentAttention as RecurrentAttention
 from jaxnn.layers.attention._relative import relative_attention as relative_attention
 from jaxnn.layers.attention._relative import relative_shift as relative_shift
@@ -88,6 +90,7 @@ from jaxnn.layers.attention._selective import selective_temperature as selective
 from jaxnn.layers.attention._sigmoid import sigmoid_attention as sigmoid_attention
 from jaxnn.layers.attention._softmax_free import newton_inverse as newton_inverse
 from jaxnn.layers.attention._softmax_free import softmax_free_attention as softmax_free_attention
+from jaxnn.layers.attention._sparse import SparseAttention as SparseAttention
 from jaxnn.layers.attention._sparse import sparse_attention as sparse_attention
 from jaxnn.layers.attention._sparse import sparse_pattern as sparse_pattern
 
@@ -105,8 +108,10 @@ __all__ = [
     "MemorySlots",
     "MultiHeadAttention",
     "NormAwareAttention",
+    "PlacedAttention",
     "RecurrentAttention",
     "SelectiveAttention",
+    "SparseAttention",
     "attention_reconstruction_loss",
     "blockwise_attention",
     "clipped_softmax_attention",

@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Num
 
 from jaxnn._check import require, require_array, require_positive, require_rank
 from jaxnn.layers.attention._dot_product import dot_product_attention
-from jaxnn.layers.attention._recurrent import RecurrentAttention
+from jaxnn.layers.attention._recurrent import PlacedAttention, RecurrentAttention
 from jaxnn.layers.feedforward import Dense
 from jaxnn.layers.normalization import LayerNorm
 
@@ -251,6 +251,8 @@ class MultiHeadAttention(nn.Module):
         options = {**options, "mask": mask & jnp.broadcast_to(seen, shape), "is_causal": False}
         options.pop("window", None)
         key, value = (past[name].value.astype(query.dtype) for name in ("key", "value"))
+        if isinstance(self.attention, PlacedAttention):
+            return self.attention.attend_at(rows, query, key, value, **options)
         return self._attend(query, key, value, options, True)
 
     def _project(self, name: str, x: jax.Array, heads: int, width: int) -> jax.Array:

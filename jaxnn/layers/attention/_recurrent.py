@@ -1,4 +1,4 @@
-"""The recurrent form that some attention mechanisms have: a state of fixed size, read onward."""
+"""What attention mechanisms can offer for reading onward: a state of fixed size, or places."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -73,5 +73,58 @@ class RecurrentAttention(Protocol):
 
         Returns:
           The output, ``(*batch, time, heads, value_width)``, and the next state.
+        """
+        ...
+
+
+@runtime_checkable
+class PlacedAttention(Protocol):
+    """Attention that depends on where queries and keys stand, and can be told.
+
+    Other attention functions read on from kept keys under a mask alone. ``isinstance`` tells
+    whether an attention function has the method.
+
+    Example:
+      >>> isinstance(SparseAttention(stride=4), PlacedAttention)
+      True
+    """
+
+    def __call__(
+        self,
+        query: jax.Array,
+        key: jax.Array,
+        value: jax.Array,
+        *,
+        mask: jax.Array | None = None,
+        bias: jax.Array | None = None,
+        is_causal: bool = False,
+    ) -> jax.Array:
+        """Attend as any attention function does."""
+        ...
+
+    def attend_at(
+        self,
+        places: jax.Array,
+        query: jax.Array,
+        key: jax.Array,
+        value: jax.Array,
+        *,
+        mask: jax.Array | None = None,
+        bias: jax.Array | None = None,
+        is_causal: bool = False,
+    ) -> jax.Array:
+        """Give what the causal form gives for some of the queries.
+
+        Args:
+          places: ``(queries,)``, integers, where the queries stand among the keys.
+          query: ``(*batch, queries, heads, width)``.
+          key: ``(*batch, keys, key_heads, width)``, all there are, in their order.
+          value: ``(*batch, keys, key_heads, value_width)``.
+          mask: True where a query may attend; keys behind it must be left out by it.
+          bias: added to the logits.
+          is_causal: False; what a query may see is in ``mask``.
+
+        Returns:
+          ``(*batch, queries, heads, value_width)``.
         """
         ...

@@ -18,16 +18,23 @@ n            the number of positions
 ===========  ==================================================
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxnn._check import require, require_count
-from jaxnn.layers.attention._dot_product import Key, Output, Query, Value
+from jaxnn.layers.attention._dot_product import (
+    Key,
+    Output,
+    Query,
+    Value,
+    dot_product_attention,
+)
 from jaxnn.layers.attention._products import (
     attention_logits,
     check_attention,
@@ -107,6 +114,7 @@ def sparse_attention(
         "key",
         key,
         f"{n} positions, as many as `query`: the pattern relates positions of one sequence",
+        "To read on from a cache, give the model `SparseAttention`.",
     )
     mask, bias = (
         _of_keys(where, name, array, n, query.ndim)
@@ -141,6 +149,110 @@ def sparse_attention(
         for name, half, drop_key in zip(("local", "distant"), halves, keys, strict=True)
     ]
     return jnp.concatenate(outputs, axis=-2)
+
+
+@dataclasses.dataclass(frozen=True)
+class SparseAttention:
+    """Sparse attention for models that read on from kept keys; see :func:`sparse_attention`.
+
+    Generation makes the logits of a token to all kept keys, and leaves out those that the pattern
+    does: it costs what dense attention costs there.
+
+    Attributes:
+      stride: l.
+      pattern: ``"strided"`` or ``"fixed"``.
+      part: ``"union"``, ``"local"``, ``"distant"`` or ``"heads"``.
+      summary: c, of the fixed pattern.
+
+    Example:
+      >>> query = key = value = jnp.ones((3, 1, 2))
+      >>> attend = SparseAttention(stride=2)
+      >>> mask = jnp.arange(3)[None] <= 2
+      >>> last = attend.attend_at(jnp.array([2]), query[2:], key, value, mask=mask)
+      >>> bool(jnp.allclose(last, attend(query, key, value, is_causal=True)[2:]))
+      True
+    """
+
+    stride: int
+    pattern: Pattern = "strided"
+    part: Literal["union", "local", "distant", "heads"] = "union"
+    summary: int = 1
+
+    def __call__(
+        self,
+        query: Query,
+        key: Key,
+        value: Value,
+        *,
+        mask: Bool[Array, "..."] | None = None,
+        bias: Float[Array, "..."] | None = None,
+        is_causal: bool = False,
+        scale: float | None = None,
+        dropout_rate: float = 0.0,
+        dropout_key: jax.Array | None = None,
+    ) -> Output:
+        """Attend as :func:`sparse_attention` does."""
+        return sparse_attention(
+            query,
+            key,
+            value,
+            stride=self.stride,
+            pattern=self.pattern,
+            part=self.part,
+            summary=self.summary,
+            mask=mask,
+            bias=bias,
+            is_causal=is_causal,
+            scale=scale,
+            dropout_rate=dropout_rate,
+            dropout_key=dropout_key,
+        )
+
+    def attend_at(
+        self,
+        places: Int[Array, " queries"],
+        query: Query,
+        key: Key,
+        value: Value,
+        *,
+        mask: Bool[Array, "..."] | None = None,
+        bias: Float[Array, "..."] | None = None,
+        is_causal: bool = False,
+        scale: float | None = None,
+    ) -> Output:
+        """Attend from some places; see :class:`PlacedAttention`."""
+        where = "SparseAttention.attend_at"
+        _check_pattern(where, self.stride, self.pattern, self.summary)
+        require(self.part in PARTS, where, "part", self.part, f"one of {PARTS}")
+        heads = query.shape[-2]
+        need = f"shape ({query.shape[-3]},), one place a query"
+        require(places.shape == query.shape[-3:-2], where, "places", places, need)
+        halves = ("local", "distant") if self.part == "heads" else (self.part,)
+        fits = heads % len(halves) == 0
+        require(fits, where, "part", self.part, f"heads in two halves, not {heads}")
+        keys = jnp.arange(key.shape[-3])[None, :]
+        related = jnp.stack(
+            [
+                _related(
+                    places[:, None],
+                    keys,
+                    stride=self.stride,
+                    pattern=self.pattern,
+                    part=half,
+                    summary=self.summary,
+                    is_causal=True,
+                )
+                for half in halves
+            ]
+        )
+        if self.part == "heads":
+            related = jnp.repeat(related, heads // 2, axis=0)
+        related = related.reshape((1,) * (query.ndim - 3) + related.shape)
+        if mask is not None:
+            related = related & mask.reshape((1,) * (query.ndim - mask.ndim) + mask.shape)
+        y = dot_product_attention(query, key, value, mask=related, bias=bias, scale=scale)
+        reads = jnp.swapaxes(jnp.any(related, axis=-1), -1, -2)[..., None]
+        return jnp.where(reads, y, jnp.zeros_like(y))
 
 
 def sparse_pattern(

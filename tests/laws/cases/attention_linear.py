@@ -146,6 +146,11 @@ CASES = [
         reason="a protocol: it says which methods a mechanism has",
         parity=f"{TESTS}/test_recurrent.py",
     ),
+    Plain(
+        name=f"{HOME}.PlacedAttention",
+        reason="a protocol: it says which method a mechanism has",
+        parity="tests/models/test_cache.py",
+    ),
     Case(
         name=f"{HOME}.elu_plus_one",
         function=attention.elu_plus_one,

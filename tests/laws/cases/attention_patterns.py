@@ -51,6 +51,32 @@ def attended(module):
 
 CASES = [
     Case(
+        name=f"{HOME}.SparseAttention",
+        function=lambda q, k, v: attention.SparseAttention(3)(q, k, v, is_causal=True),
+        inputs=lambda key: sequence(key)[:3],
+        parity=SPARSE,
+        equals={"the function": sparse},
+        rejects=(
+            Reject(
+                call=lambda: attention.SparseAttention(stride=0)(K, K, K),
+                error=ValueError,
+                match="sparse_attention: `stride` is 0; it needs a whole number above zero",
+            ),
+            Reject(
+                call=lambda: attention.SparseAttention(2).attend_at(jnp.arange(2), Q, K, K),
+                error=ValueError,
+                match=r"SparseAttention.attend_at: `places` is .* needs shape \(3,\)",
+            ),
+            Reject(
+                call=lambda: attention.SparseAttention(2, part="some").attend_at(
+                    jnp.arange(3), Q, K, K
+                ),
+                error=ValueError,
+                match=r"SparseAttention.attend_at: `part` is 'some'; it needs one of",
+            ),
+        ),
+    ),
+    Case(
         name=f"{HOME}.sparse_attention",
         function=lambda q, k, v, bias: sparse(q, k, v, bias=bias),
         inputs=sequence,
