@@ -13,8 +13,7 @@ Memory-Efficient Exact Attention with IO-Awareness" (2022);
 (2024). ``clipped_softmax_attention`` is "Quantizable Transformers: Removing Outliers by Helping
 Attention Heads Do Nothing" (2023).
 ``sparse_attention`` (:class:`SparseAttention` to read on from a cache) and its mask
-``sparse_pattern`` are "Generating Long Sequences with Sparse
-Transformers" (2019).
+``sparse_pattern`` are "Generating Long Sequences with Sparse Transformers" (2019).
 ``hopfield_attention``, ``hopfield_energy``, :class:`HopfieldPooling` and :class:`HopfieldLayer` are
 "Hopfield Networks is All You Need" (2020).
 ``linear_attention`` is "Transformers are RNNs: Fast Autoregressive Transformers with Linear
