@@ -24,10 +24,12 @@ from jaxnn.analysis.visualization._kan import kan_edges as kan_edges
 from jaxnn.analysis.visualization._kan import kan_network as kan_network
 from jaxnn.analysis.visualization._layers import similarity_map as similarity_map
 from jaxnn.analysis.visualization._layers import unit_map as unit_map
+from jaxnn.analysis.visualization._series import attribution_series as attribution_series
 from jaxnn.analysis.visualization._spiking import spike_raster as spike_raster
 from jaxnn.analysis.visualization._style import INKS as INKS
 from jaxnn.analysis.visualization._style import style as style
 from jaxnn.analysis.visualization._svg import to_svg as to_svg
+from jaxnn.analysis.visualization._text import attribution_text as attribution_text
 from jaxnn.analysis.visualization._views import attention_lines as attention_lines
 from jaxnn.analysis.visualization._views import attention_neurons as attention_neurons
 
@@ -37,6 +39,8 @@ __all__ = [
     "attention_maps",
     "attention_neurons",
     "attribution_panels",
+    "attribution_series",
+    "attribution_text",
     "circuit_graph",
     "color_scale",
     "compare_curves",

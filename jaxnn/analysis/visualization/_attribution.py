@@ -2,11 +2,13 @@ r"""Attribution maps beside their inputs, and attributions of named features.
 
 Colour scale: as in captum, the scale s of a map is the smallest of its largest magnitudes that
 together hold all but ``outlier_percentile`` per cent of the total magnitude, so that one hot
-pixel does not wash out the rest. Colours run from -s (blue) over 0 (white) to s (red).
+pixel does not wash out the rest. Colours run from -s (blue) over 0 (white) to s (red). Where one
+sign is shown, its half of these colours serves and s is that of the part shown; magnitudes,
+which are neither for nor against, run from white to purple.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from jaxnn._check import require
 from jaxnn.analysis.visualization._style import (
     DIVERGING,
     INK,
+    MAGNITUDE,
     MUTED,
     RULE,
     SEQUENTIAL,
@@ -22,6 +25,7 @@ from jaxnn.analysis.visualization._style import (
     Values,
     bare,
     canvas,
+    inches,
     styled,
     text_width,
 )
@@ -29,8 +33,16 @@ from jaxnn.analysis.visualization._style import (
 # Low to high, for points: blue over grey to orange, apart in lightness on white and on black.
 SHADES = ("#1f6fb5", "#6fa3cf", "#a0a7b1", "#e2a05a", "#c85a00")
 
+OVER = 0.6  # how much of a blended picture is the map
+
+Sign = Literal["all", "positive", "negative", "absolute"]
+SIGNS = ("all", "positive", "negative", "absolute")
+Method = Literal["heat_map", "blended", "masked", "alpha"]
+METHODS = ("heat_map", "blended", "masked", "alpha")
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 
@@ -65,6 +77,63 @@ def color_scale(values: Values, *, outlier_percentile: float = 2.0) -> float:
     return float(magnitude[np.searchsorted(total, threshold)])
 
 
+def part(values: np.ndarray, sign: str) -> np.ndarray:
+    """Take the part of a map that is shown; what is left out is 0."""
+    if sign == "positive":
+        return np.maximum(values, 0)
+    if sign == "negative":
+        return np.minimum(values, 0)
+    return np.abs(values) if sign == "absolute" else values
+
+
+class Shades(NamedTuple):
+    """The colours of the shown part of a map, from ``low`` to ``high``."""
+
+    sign: str
+    cmap: "str | Colormap"
+    low: float
+    high: float
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """Give the colours, (..., red, green, blue, opacity)."""
+        from matplotlib import colormaps
+
+        cmap = colormaps[self.cmap] if isinstance(self.cmap, str) else self.cmap
+        return cmap((np.asarray(values, np.float64) - self.low) / (self.high - self.low))
+
+
+def shades(sign: str, scale: float) -> Shades:
+    """Give the colours of the part of a map that is shown, saturated at ``scale``."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    if sign == "all":
+        return Shades(sign, DIVERGING, -scale, scale)
+    if sign == "absolute":
+        return Shades(sign, MAGNITUDE, 0.0, scale)
+    ends = (0.5, 1.0) if sign == "positive" else (0.0, 0.5)
+    half = ListedColormap(colormaps[DIVERGING](np.linspace(*ends, 256)), name=f"{sign} half")
+    return Shades(sign, half, *((0.0, scale) if sign == "positive" else (-scale, 0.0)))
+
+
+def color_key(axes: "Axes", colors: Shades) -> None:
+    """Draw the colours with their ends as a small strip at the right, above the axes."""
+    wide, high = inches(axes)
+    against = f"against \N{MINUS SIGN}{-colors.low:.2g}" if colors.low else "0"
+    word = "in magnitude" if colors.sign == "absolute" else "for"
+    favour = f"{colors.high:.2g} {word}" if colors.high else "0"
+    end = wide - 0.9 * text_width([favour], 7) - 0.05
+    bar = axes.inset_axes(((end - 0.7) / wide, 1 + 0.1 / high, 0.7 / wide, 0.09 / high))
+    bar.imshow(
+        np.linspace(colors.low, colors.high, 64)[None], cmap=colors.cmap, vmin=colors.low,
+        vmax=colors.high, extent=(0, 1, 0, 1), aspect="auto", interpolation="none",
+    )  # fmt: skip
+    frame(bar, (0, 1, 0, 1))
+    bare(bar)
+    bar.text(-0.07, 0.5, against, ha="right", va="center_baseline", fontsize=7, color=MUTED)
+    bar.text(1.07, 0.5, favour, ha="left", va="center_baseline", fontsize=7, color=MUTED)
+
+
 @styled
 def attribution_panels(
     inputs: Values,
@@ -74,6 +143,8 @@ def attribution_panels(
     marks: Sequence[bool] | None = None,
     outlier_percentile: float = 2.0,
     share: bool = True,
+    sign: Sign = "all",
+    method: Method = "heat_map",
     axes: "Axes | None" = None,
 ) -> "Figure":
     """Draw each input image beside its attribution maps, one row an example.
@@ -86,10 +157,22 @@ def attribution_panels(
       outlier_percentile: see :func:`color_scale`.
       share: give all examples of a method one colour scale, so that rows can be compared; else
         every map has its own. Methods never share one: their units differ.
+      sign: which attributions to show: ``"all"``, ``"positive"``, ``"negative"``, or the
+        magnitudes of all, ``"absolute"``. The colour scale is that of the part shown.
+      method: how to show them: ``"heat_map"``; ``"blended"``, the map over the image in grey;
+        ``"masked"``, the image, from 0 to 1, times the magnitude as a share of the colour
+        scale, at most 1; ``"alpha"``, the image with that share as its opacity. The last two
+        show both signs alike.
       axes: where to draw; a new figure of readable size if ``None``.
 
     Returns:
-      The figure. Its axes hold one image a panel, row by row.
+      The figure. Its axes hold one image a panel, row by row: of a heat map the values shown,
+      else colours, (height, width, 4).
+
+    Raises:
+      ValueError: shapes disagree, there is no map, or ``sign`` or ``method`` is unknown.
+
+    Differs: captum refuses to mask by maps of both signs, and takes magnitudes by default.
     """
     where = "attribution_panels"
     pictures = np.asarray(inputs, np.float32)
@@ -101,6 +184,8 @@ def attribution_panels(
         "shape (examples, height, width) or (examples, height, width, channels)",
     )
     require(bool(maps), where, "maps", maps, "at least one method")
+    require(sign in SIGNS, where, "sign", sign, f"one of {', '.join(SIGNS)}")
+    require(method in METHODS, where, "method", method, f"one of {', '.join(METHODS)}")
     summed: dict[str, np.ndarray] = {}
     for name, values in maps.items():
         array = np.asarray(values, np.float32)
@@ -111,7 +196,7 @@ def attribution_panels(
             array,
             f"the shape of `inputs`, {pictures.shape}",
         )
-        summed[name] = array.sum(-1) if array.ndim == 4 else array
+        summed[name] = part(array.sum(-1) if array.ndim == 4 else array, sign)
     count, height, width = pictures.shape[:3]
     words = list(labels) if labels is not None else []
     side = 0.62  # inches a panel
@@ -137,14 +222,19 @@ def attribution_panels(
             scale = color_scale(reference, outlier_percentile=outlier_percentile)
             start = column * (1 + unit) + unit
             box = (start, start + 1, top + tall, top)
-            axes.imshow(
-                values[row],
-                cmap=DIVERGING,
-                vmin=-scale,
-                vmax=scale,
-                extent=box,
-                interpolation="none",
-            )
+            colors = shades(sign, scale)
+            if method == "heat_map":
+                axes.imshow(
+                    values[row],
+                    cmap=colors.cmap,
+                    vmin=colors.low,
+                    vmax=colors.high,
+                    extent=box,
+                    interpolation="none",
+                )
+            else:
+                shown = _mixed(pictures[row], values[row], colors, scale, method)
+                axes.imshow(shown, extent=box, interpolation="none")
             frame(axes, box)
         if words:
             wrong = marks is not None and bool(marks[row])
@@ -186,6 +276,32 @@ def _input_panel(axes: "Axes", picture: np.ndarray, box: tuple[float, float, flo
         flat = picture.mean(-1) if picture.ndim == 3 else picture
         axes.imshow(flat, cmap=SEQUENTIAL, vmin=low, vmax=high, extent=box, interpolation="none")
     frame(axes, box)
+
+
+def _mixed(
+    picture: np.ndarray, values: np.ndarray, colors: Shades, scale: float, method: str
+) -> np.ndarray:
+    """Mix a picture, looking as in its own panel, with its map: (height, width, 4)."""
+    from matplotlib import colormaps
+
+    share = np.minimum(np.abs(values) / scale, 1)[..., None]
+    low, high = float(picture.min()), float(picture.max())
+    unit = (picture.astype(np.float64) - low) / max(high - low, 1e-12)
+    colored = unit.ndim == 3 and unit.shape[-1] in (3, 4)
+    if not colored:
+        flat = unit.mean(-1) if unit.ndim == 3 else unit
+        shown = colormaps[SEQUENTIAL](flat * share[..., 0] if method == "masked" else flat)
+    else:
+        shown = np.ones((*unit.shape[:2], 4))
+        shown[..., : unit.shape[-1]] = unit
+    if method == "blended":
+        grey = shown[..., :3].mean(-1, keepdims=True)
+        shown[..., :3] = (1 - OVER) * grey + OVER * colors.of(values)[..., :3]
+    elif method == "alpha":
+        shown[..., 3:] *= share
+    elif colored:
+        shown[..., :3] *= share
+    return shown
 
 
 def frame(axes: "Axes", box: tuple[float, float, float, float]) -> None:

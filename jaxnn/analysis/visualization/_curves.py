@@ -116,7 +116,7 @@ def _panel(ax: "Axes", history: Sequence[Row], name: str, *, last: bool) -> None
         ax.set_xlabel("training steps")
     else:
         ax.tick_params(labelbottom=False)
-    _label_ends(ax, ends)
+    label_ends(ax, ends)
 
 
 def _plain_log(ax: "Axes", low: float, high: float) -> None:
@@ -131,7 +131,7 @@ def _plain_log(ax: "Axes", low: float, high: float) -> None:
     ax.tick_params(axis="y", which="minor", left=False)
 
 
-def _label_ends(ax: "Axes", ends: Sequence[tuple[float, float, str, str]]) -> None:
+def label_ends(ax: "Axes", ends: Sequence[tuple[float, float, str, str]]) -> None:
     """Write each line's name at its right end, moved apart where they would touch."""
     if not ends:
         return
@@ -219,7 +219,7 @@ def compare_curves(
     if percent:
         axes.set_ylim(0.0 if lowest < 0.4 else min(np.floor(lowest * 10) / 10, 0.9), 1.0)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    _label_ends(axes, ends)
+    label_ends(axes, ends)
     return figure
 
 

@@ -43,6 +43,8 @@ DASHES = ("-", (0, (5, 2)), (0, (1, 1.6)), (0, (6, 2, 1, 2)), (0, (8, 3)), (0, (
 # Blue is against, red is for, white is nothing: RdBu without its yellowish middle.
 DIVERGING = "RdBu_r"
 SEQUENTIAL = "Greys"
+MAGNITUDE = "Purples"  # neither for nor against
+ON_COLOR = "#101318"  # on a ground of the scales above, so no page may replace it
 
 SETTINGS: dict[str, Any] = {
     "font.size": 8.5,
@@ -144,6 +146,12 @@ def owner(axes: "Axes") -> "Figure":
     figure = axes.get_figure(root=True)
     assert figure is not None, "axes were removed from their figure"
     return figure
+
+
+def inches(axes: "Axes") -> tuple[float, float]:
+    """Measure the place of axes, wide and high."""
+    box, dots = axes.get_window_extent(), owner(axes).dpi
+    return box.width / dots, box.height / dots
 
 
 def bare(axes: "Axes") -> None:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from jaxnn.analysis import visualization
@@ -53,6 +54,89 @@ def test_channels_are_summed():
     coloured = RNG.normal(size=(2, 4, 5, 3)).astype(np.float32)
     axes = visualization.attribution_panels(abs(coloured), {"a": coloured}).axes[0]
     np.testing.assert_allclose(axes.images[1].get_array(), coloured[0].sum(-1), rtol=1e-5)
+
+
+PARTS = {
+    "all": lambda v: v,
+    "positive": lambda v: np.where(v > 0, v, 0),
+    "negative": lambda v: np.where(v < 0, v, 0),
+    "absolute": np.abs,
+}
+
+
+@pytest.mark.parametrize("sign", list(PARTS))
+def test_a_sign_shows_its_part_on_its_own_scale(sign):
+    maps = {"one": np.concatenate([MAPS["one"][:2], 9 + MAPS["one"][2:]])}
+    images = visualization.attribution_panels(IMAGES, maps, sign=sign).axes[0].images[1::2]
+    part = PARTS[sign](maps["one"])
+    scale = visualization.color_scale(part)
+    low, high = {"all": (-1, 1), "negative": (-1, 0)}.get(sign, (0, 1))
+    for image, want in zip(images, part, strict=True):
+        np.testing.assert_allclose(image.get_array(), want, rtol=1e-6)
+        np.testing.assert_allclose(image.get_clim(), (low * scale, high * scale), rtol=1e-6)
+    # The colours are those of the whole scale, which tells for from against.
+    image, whole = images[0], colormaps["RdBu_r"]
+    assert min(image.cmap(image.norm(0.0))[:3]) > 0.95
+    for share in (0.3, 0.7, 1.0):
+        colors = [image.cmap(image.norm(side * share * scale)) for side in (-1, 1)]
+        if sign in ("all", "negative"):
+            np.testing.assert_allclose(colors[0], whole(0.5 - share / 2), atol=0.03)
+        if sign in ("all", "positive"):
+            np.testing.assert_allclose(colors[1], whole(0.5 + share / 2), atol=0.03)
+    if sign == "absolute":  # neither: as red as blue is neither red nor blue
+        red, green, blue, _ = image.cmap(image.norm(0.8 * scale))
+        assert min(red, blue) > green
+
+
+def panel(inputs, values, **options):
+    """Give the input's and the map's colours of the first row, (height, width, 4) each."""
+    images = visualization.attribution_panels(inputs, {"a": values}, **options).axes[0].images[:2]
+    first = images[0].get_array()
+    shown = images[0].cmap(images[0].norm(first)) if first.ndim == 2 else first
+    if shown.shape[-1] == 3:
+        shown = np.concatenate([shown, np.ones((*shown.shape[:2], 1))], -1)
+    return shown, np.asarray(images[1].get_array())
+
+
+COLORED = RNG.normal(size=(2, 4, 5, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("inputs", [IMAGES, COLORED, COLORED[..., :2]])
+@pytest.mark.parametrize("sign", list(PARTS))
+def test_methods_mix_the_image_with_its_map(inputs, sign):
+    values = RNG.normal(size=inputs.shape)
+    part = PARTS[sign](values.sum(-1) if values.ndim == 4 else values)
+    scale = visualization.color_scale(part)
+    share = np.minimum(np.abs(part[0]) / scale, 1)[..., None]
+
+    shown, alpha = panel(inputs, values, sign=sign, method="alpha")
+    np.testing.assert_allclose(alpha, np.concatenate([shown[..., :3], share], -1), atol=1e-5)
+
+    _, masked = panel(inputs, values, sign=sign, method="masked")
+    if inputs.shape[-1] == 3:
+        want = shown[..., :3] * share
+    else:
+        flat = inputs[0].mean(-1) if inputs.ndim == 4 else inputs[0]
+        unit = (flat - inputs[0].min()) / np.ptp(inputs[0])
+        want = colormaps["Greys"](unit * share[..., 0])[..., :3]
+    np.testing.assert_allclose(masked[..., :3], want, atol=0.02)  # 256 steps of grey
+    np.testing.assert_allclose(masked[..., 3], 1)
+
+    _, blended = panel(inputs, values, sign=sign, method="blended")
+    heat = visualization.attribution_panels(inputs, {"a": values}, sign=sign).axes[0].images[1]
+    grey = shown[..., :3].mean(-1, keepdims=True)
+    over = heat.cmap(heat.norm(part[0]))[..., :3]
+    np.testing.assert_allclose(blended[..., :3], 0.4 * grey + 0.6 * over, atol=0.02)
+    np.testing.assert_allclose(blended[..., 3], 1)
+
+
+def test_opacity_of_an_image_stays_below_its_share():
+    inputs = RNG.uniform(size=(1, 4, 5, 4)).astype(np.float32)
+    shown, alpha = panel(inputs, np.ones_like(inputs), method="alpha")
+    np.testing.assert_allclose(alpha, shown, atol=1e-6)
+    shown, masked = panel(inputs, np.zeros_like(inputs), method="masked")
+    np.testing.assert_allclose(masked[..., :3], 0)
+    np.testing.assert_allclose(masked[..., 3], shown[..., 3], atol=1e-6)
 
 
 def test_labels_and_marks_are_written():
@@ -116,11 +200,20 @@ def test_swarm_holds_every_example_and_colours_by_value():
             lambda: visualization.attribution_panels(IMAGES, {"a": IMAGES[:2]}),
             r"`maps\['a'\]` is .*\(2, 4, 5\).* needs the shape of `inputs`",
         ),
+        (
+            lambda: visualization.attribution_panels(IMAGES, MAPS, sign="both"),
+            "attribution_panels: `sign` is 'both'; it needs one of all, positive",
+        ),
+        (
+            lambda: visualization.attribution_panels(IMAGES, MAPS, method="heat"),
+            "attribution_panels: `method` is 'heat'; it needs one of heat_map, blended",
+        ),
         (lambda: visualization.color_scale(IMAGES, outlier_percentile=100), "below 100"),
         (lambda: visualization.feature_bars({"a": [1.0]}, ["x", "y"]), "each of the 2 names"),
         (lambda: visualization.feature_swarm(np.ones((2, 3)), np.ones((2, 3)), ["x"]), "1"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_rejects(call, match):
     with pytest.raises(ValueError, match=match):
         call()

@@ -25,6 +25,10 @@ def figures():
         visualization.learning_curves([{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}]),
         visualization.spike_raster(rng.uniform(size=(5, 4)) < 0.3),
         visualization.kan_edges(line, rng.normal(size=(7, 2, 2)), data=rng.normal(size=(9, 2))),
+        visualization.attribution_text(["costs", "$5$", "<b>\n"], rng.normal(size=3)),
+        visualization.attribution_series(
+            rng.normal(size=(9, 2)), rng.normal(size=(9, 2)), x=np.arange(9.0) ** 2
+        ),
         visualization.feature_swarm(rng.normal(size=(9, 2)), rng.normal(size=(9, 2)), "xy"),
     ]
 
