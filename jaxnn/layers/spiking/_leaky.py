@@ -27,6 +27,7 @@ from flax.typing import Dtype
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from jaxnn.layers.spiking._membrane import unroll
 from jaxnn.layers.spiking._parameters import (
     PerUnit,
     decay_parameter,
@@ -110,12 +111,8 @@ def leaky_step(
       >>> print(spikes, state.v.round(2))
       [0. 1.] [0.5  0.22]
     """
-    require_state("leaky_step", drive, "leaky_init", v=state.v)
-    require_decay("leaky_step", decay=decay)
-    require_threshold("leaky_step", threshold)
+    factor, theta = _prepared("leaky_step", state, drive, decay, threshold)
     wide = wide_dtype(drive, state.v)
-    factor = per_unit("leaky_step", "decay", decay, drive, wide)
-    theta = per_unit("leaky_step", "threshold", threshold, drive, wide)
     u = factor * state.v.astype(wide) + drive.astype(wide)
     spikes = surrogate(u - theta)
     v = reset(u, spikes, theta)
@@ -190,12 +187,59 @@ def leaky_sequence(
       >>> spikes[:, 0].tolist()
       [0.0, 0.0, 1.0, 0.0, 1.0, 0.0]
     """
-    shape = step_shape("leaky_sequence", drive, time_axis)
-    if state is None:
-        state = leaky_init(shape, wide_dtype(drive))
+    where = "leaky_sequence"
+    step_shape(where, drive, time_axis)
+    return _sequence(where, state, drive, decay, threshold, surrogate, reset, time_axis)[:2]
 
-    step = functools.partial(leaky_step, threshold=threshold, surrogate=surrogate, reset=reset)
-    return run(step, state, drive, decay, time_axis=time_axis)
+
+def _sequence(
+    where: str,
+    state: LeakyState | None,
+    drive: jax.Array,
+    decay: PerUnit,
+    threshold: PerUnit,
+    surrogate: SpikeFunction,
+    reset: Reset,
+    time_axis: int,
+) -> tuple[LeakyState, jax.Array, jax.Array]:
+    """Give the last state, the spikes, and the potentials after each reset."""
+    at_rest = state is None
+    if state is None:
+        state = leaky_init(step_shape(where, drive, time_axis), wide_dtype(drive))
+    if state.v.dtype != wide_dtype(drive, state.v) or not drive.shape[time_axis]:
+        # Potentials rounded after every step, or no step at all.
+        step = functools.partial(leaky_step, threshold=threshold, surrogate=surrogate, reset=reset)
+        last, (spikes, states) = run(step, state, drive, decay, time_axis=time_axis, record=True)
+        return last, spikes, states.v
+    rows = jnp.moveaxis(drive, time_axis, 0)
+    factor, theta = _prepared(where, state, rows[0], decay, threshold)
+    wide = rows.astype(state.v.dtype)
+    if not at_rest:
+        wide = wide.at[0].add(jnp.broadcast_to(factor * state.v, rows.shape[1:]))
+
+    def fired(u: jax.Array) -> tuple[jax.Array, jax.Array]:
+        spikes = surrogate(u - theta)
+        return reset(u, spikes, theta), spikes
+
+    u = unroll(lambda u: factor * fired(u)[0], wide)
+    # What the surrogate's slope is made of is kept anyway: slopes are made when they are due.
+    each = jax.checkpoint(jax.vmap(fired), prevent_cse=False)
+    v, spikes = (jnp.moveaxis(array, 0, time_axis) for array in each(u))
+    return LeakyState(fired(u[-1])[0]), spikes.astype(drive.dtype), v
+
+
+def _prepared(
+    where: str, state: LeakyState, drive: jax.Array, decay: PerUnit, threshold: PerUnit
+) -> tuple[jax.Array, jax.Array]:
+    """Check one step's arguments, and give λ and θ as arrays."""
+    require_state(where, drive, "leaky_init", v=state.v)
+    require_decay(where, decay=decay)
+    require_threshold(where, threshold)
+    wide = wide_dtype(drive, state.v)
+    return (
+        per_unit(where, "decay", decay, drive, wide),
+        per_unit(where, "threshold", threshold, drive, wide),
+    )
 
 
 class LeakyCell(nn.RNNCellBase):
@@ -320,13 +364,10 @@ class Leaky(nn.Module):
         """Map drives ``(*batch, time, units)`` to spikes of the same shape and dtype."""
         shape = step_shape("Leaky", inputs, self.time_axis)
         decay, threshold = _parameters(self, shape[-1])
-        step = functools.partial(
-            leaky_step, threshold=threshold, surrogate=self.surrogate, reset=self.reset
-        )
-        state = leaky_init(shape, wide_dtype(inputs))
-        # Unused states are removed when compiling: recording costs nothing unless asked for.
-        _, (spikes, states) = run(step, state, inputs, decay, time_axis=self.time_axis, record=True)
-        self.sow("intermediates", "membrane", states.v)
+        slots = self.surrogate, self.reset, self.time_axis
+        # Potentials are removed when compiling: recording costs nothing unless asked for.
+        _, spikes, v = _sequence("Leaky", None, inputs, decay, threshold, *slots)
+        self.sow("intermediates", "membrane", v)
         self.sow("intermediates", "spikes", spikes)
         return spikes
 
