@@ -13,13 +13,14 @@ The planted lags are looked for with two channels and three units without thresh
 whose highest potential is the class's score; a unit's lag is its delay of the leading channel
 less that of the following one.
 
-Rounding costs far more than the 2 points allowed, and that check fails: seeds 0, 1, 2 lose 4.8,
-3.2 and 12.3 points, so that at seed 2 the learned delays end at 87.2 %, below the bound of 90. (How
-much depends on the last bits: with the same sums in another order it was 7.4, 8.7 and 11.1.) Two delays a lag apart are often not whole steps, and
-six neurons, unlike the paper's hundreds, cannot average that out. Tried besides, on the same
-bounds: 16 neurons, 500 steps, constant rates (seed 0: rounding loses 6.3 points, and random delays
-win by 3.0, since 160 pairs of synapses hold enough of every lag by chance); a last width of 0.25,
-reached at three quarters (seeds 0 and 1: rounding loses 8.7 and 5.8).
+Rounding costs far more than the 2 points allowed, and that check fails: seeds 0, 1, 2 lose 4.8, 3.2
+and 12.3 points, so that at seed 2 the learned delays end at 87.2 %, below the bound of 90. (How
+much depends on the last bits: with the same sums in another order it was 7.4, 8.7 and 11.1.) Two
+delays a lag apart are often not whole steps, and six neurons, unlike the paper's hundreds, cannot
+average that out. Tried besides, on the same bounds: 16 neurons, 500 steps, constant rates (seed 0:
+rounding loses 6.3 points, and random delays win by 3.0, since 160 pairs of synapses hold enough of
+every lag by chance); a last width of 0.25, reached at three quarters (seeds 0 and 1: rounding loses
+8.7 and 5.8).
 """
 
 import functools
