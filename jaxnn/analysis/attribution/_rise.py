@@ -12,6 +12,7 @@ p        chance that a cell of the coarse grid is kept; E[M] = p everywhere
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -83,12 +84,19 @@ def rise(
         kept = mask.reshape(shape + trailing).astype(x.dtype)
         return f(kept * x + (1 - kept) * start).astype(wide)
 
-    def add(keys: jax.Array, real: jax.Array) -> jax.Array:
-        masks = _draw(keys, shape, cells, probability)
+    keys = jax.random.split(key, samples)
+    # Cells are few and are drawn at once; the masks they make are as large as the example.
+    drawn = keys if cells is None else _draw_cells(keys, shape, cells, probability)
+
+    def add(drawn: Any, real: jax.Array) -> jax.Array:
+        if cells is None:
+            masks = _draw(drawn, shape, None, probability)
+        else:
+            masks = _enlarged(*drawn, shape, cells)
         values = jnp.where(real, jax.vmap(masked)(masks), 0)
         return jnp.tensordot(values, masks.astype(wide), 1)
 
-    total = chunked_total(where, add, jax.random.split(key, samples), batch_size)
+    total = chunked_total(where, add, drawn, batch_size)
     return (total / (samples * probability)).astype(x.dtype)
 
 
@@ -136,20 +144,39 @@ def _draw(
     """Draw one mask from each key."""
     if cells is None:
         return jax.vmap(lambda key: _bernoulli(key, probability, shape))(keys)
-    strides = [-(-size // count) for size, count in zip(shape, cells, strict=True)]
-    enlarged = [_enlarge(*axis) for axis in zip(cells, strides, strict=True)]
+    return _enlarged(*_draw_cells(keys, shape, cells, probability), shape, cells)
 
-    def mask(key: jax.Array) -> jax.Array:
+
+def _draw_cells(
+    keys: jax.Array, shape: tuple[int, ...], cells: tuple[int, ...], probability: float
+) -> tuple[jax.Array, jax.Array]:
+    """Draw which cells are kept and where the mask begins, from each key."""
+
+    def draw(key: jax.Array) -> tuple[jax.Array, jax.Array]:
         cell_key, offset_key = jax.random.split(key)
-        offsets = jax.random.randint(offset_key, (len(shape),), 0, jnp.asarray(strides))
-        values = _bernoulli(cell_key, probability, cells)
-        # Each axis in turn, from the first to the last: cells to entries.
-        for axis, (size, matrix) in enumerate(zip(shape, enlarged, strict=True)):
-            rows = jax.lax.dynamic_slice_in_dim(jnp.asarray(matrix), offsets[axis], size)
-            values = jnp.tensordot(values, rows, ((0,), (1,)))
-        return values
+        limits = jnp.asarray(_strides(shape, cells))
+        offsets = jax.random.randint(offset_key, (len(shape),), 0, limits)
+        return _bernoulli(cell_key, probability, cells), offsets
 
-    return jax.vmap(mask)(keys)
+    return jax.vmap(draw)(keys)
+
+
+def _enlarged(
+    kept: jax.Array, offsets: jax.Array, shape: tuple[int, ...], cells: tuple[int, ...]
+) -> jax.Array:
+    """Make masks of the cells kept, each axis in turn, from the first to the last."""
+    values = kept
+    for axis, size in enumerate(shape):
+        stride = _strides(shape, cells)[axis]
+        matrix = _enlarge(cells[axis], stride)
+        shifted = np.stack([matrix[first : first + size] for first in range(stride)])
+        rows = jnp.asarray(shifted)[offsets[:, axis]]
+        values = jax.vmap(lambda v, r: jnp.tensordot(v, r, ((0,), (1,))))(values, rows)
+    return values
+
+
+def _strides(shape: tuple[int, ...], cells: tuple[int, ...]) -> list[int]:
+    return [-(-size // count) for size, count in zip(shape, cells, strict=True)]
 
 
 def _bernoulli(key: jax.Array, probability: float, shape: tuple[int, ...]) -> jax.Array:
