@@ -92,7 +92,8 @@ def rise(
         if cells is None:
             masks = _draw(drawn, shape, None, probability)
         else:
-            masks = _enlarged(*drawn, shape, cells)
+            kept, offsets = drawn
+            masks = _enlarged(kept, offsets, shape, cells)
         values = jnp.where(real, jax.vmap(masked)(masks), 0)
         return jnp.tensordot(values, masks.astype(wide), 1)
 
@@ -144,7 +145,8 @@ def _draw(
     """Draw one mask from each key."""
     if cells is None:
         return jax.vmap(lambda key: _bernoulli(key, probability, shape))(keys)
-    return _enlarged(*_draw_cells(keys, shape, cells, probability), shape, cells)
+    kept, offsets = _draw_cells(keys, shape, cells, probability)
+    return _enlarged(kept, offsets, shape, cells)
 
 
 def _draw_cells(
