@@ -15,29 +15,29 @@ POSITIONS = (common.SIDE - WINDOW + 1) ** 2
 PEER = ("torch", "captum")
 
 
-def benchmark() -> Benchmark:
+def benchmark(name: str = "occlusion", examples: int = EXAMPLES) -> Benchmark:
     return Benchmark(
-        name="occlusion",
-        ours=Entry(make=ours),
+        name=name,
+        ours=Entry(make=partial(ours, examples)),
         others={
-            "captum": Entry(make=partial(captum, 1), needs=PEER),
-            "captum-5": Entry(make=partial(captum, 5), needs=PEER),
+            "captum": Entry(make=partial(captum, examples, 1), needs=PEER),
+            "captum-5": Entry(make=partial(captum, examples, 5), needs=PEER),
         },
-        limit=Entry(make=partial(common.products, EXAMPLES * POSITIONS, EXAMPLES * 5)),
-        shapes={"examples": EXAMPLES, "window": WINDOW, "side": common.SIDE},
+        limit=Entry(make=partial(common.products, examples * POSITIONS, examples * 5)),
+        shapes={"examples": examples, "window": WINDOW, "side": common.SIDE},
     )
 
 
-def ours() -> Work:
+def ours(examples: int) -> Work:
     from jaxnn.analysis import attribution
 
-    return common.ours(lambda f, x: attribution.occlusion(f, x, window=WINDOW), EXAMPLES)
+    return common.ours(lambda f, x: attribution.occlusion(f, x, window=WINDOW), examples)
 
 
-def captum(held: int) -> Work:
+def captum(examples: int, held: int) -> Work:
     from captum.attr import Occlusion
 
-    network, x, targets = common.torch_setting(EXAMPLES)
+    network, x, targets = common.torch_setting(examples)
     method: Any = Occlusion(network)
 
     def call() -> Any:

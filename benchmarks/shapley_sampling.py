@@ -14,37 +14,37 @@ from benchmarks import _attribution as common
 from benchmarks._harness import Benchmark, Entry, Work
 
 EXAMPLES, ORDERS = 64, 5
-COPIES = EXAMPLES * ORDERS * (common.SIDE**2 - 1)
+COPIES = ORDERS * (common.SIDE**2 - 1)
 PEER = ("torch", "captum")
 
 
-def benchmark() -> Benchmark:
+def benchmark(name: str = "shapley-sampling", examples: int = EXAMPLES) -> Benchmark:
     return Benchmark(
-        name="shapley-sampling",
-        ours=Entry(make=ours),
+        name=name,
+        ours=Entry(make=partial(ours, examples)),
         others={
-            "captum": Entry(make=partial(captum, 1), needs=PEER),
-            "captum-5": Entry(make=partial(captum, 5), needs=PEER),
+            "captum": Entry(make=partial(captum, examples, 1), needs=PEER),
+            "captum-5": Entry(make=partial(captum, examples, 5), needs=PEER),
         },
-        limit=Entry(make=partial(common.products, COPIES, EXAMPLES * 5)),
-        shapes={"examples": EXAMPLES, "orders": ORDERS, "features": common.SIDE**2},
+        limit=Entry(make=partial(common.products, examples * COPIES, examples * 5)),
+        shapes={"examples": examples, "orders": ORDERS, "features": common.SIDE**2},
     )
 
 
-def ours() -> Work:
+def ours(examples: int) -> Work:
     from jaxnn.analysis import attribution
 
     return common.ours(
         lambda f, x, key: attribution.shapley_sampling(f, x, key=key, samples=ORDERS),
-        EXAMPLES,
+        examples,
         jax.random.key(0),
     )
 
 
-def captum(held: int) -> Work:
+def captum(examples: int, held: int) -> Work:
     from captum.attr import ShapleyValueSampling
 
-    network, x, targets = common.torch_setting(EXAMPLES)
+    network, x, targets = common.torch_setting(examples)
     method: Any = ShapleyValueSampling(network)
     keys = jax.random.split(jax.random.key(0), ORDERS)
     ranks = [np.argsort(jax.random.uniform(key, (common.SIDE**2,))) for key in keys]
