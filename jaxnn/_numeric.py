@@ -1,5 +1,7 @@
 """Numerical choices shared by every room."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,3 +41,15 @@ def mean_ranks(values: jax.Array) -> jax.Array:
     ordered = jnp.sort(values)
     below, through = (jnp.searchsorted(ordered, values, side=side) for side in ("left", "right"))
     return (below + through + 1).astype(accumulation_dtype(values.dtype)) / 2
+
+
+def varying_like(start: Any, *arrays: jax.Array) -> Any:
+    """Let constants that a loop starts from vary over a mesh as ``arrays`` do.
+
+    Under ``jax.shard_map`` what a loop carries must have one type throughout. The values stay,
+    and nothing is left of this in a compiled program.
+    """
+    none = jnp.zeros(())
+    for x in arrays:
+        none = none + jnp.where(False, jax.lax.stop_gradient(x).ravel()[:1].sum(), 0)
+    return jax.tree.map(lambda leaf: leaf + none.astype(leaf.dtype), start)

@@ -25,11 +25,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from jaxnn._check import require_count
+from jaxnn._numeric import varying_like
 from jaxnn.layers.attention._products import (
     cap_logits,
     check_attention,
@@ -116,9 +116,9 @@ def blockwise_attention(
         None if bias is None else _split_pairs(bias, plan),
     )
     mask = None if mask is None else _split_pairs(mask, plan)
-    y, seen = _attend(plan, operands, mask)
+    y, log_sum = _attend(plan, operands, mask)
     # (blocks, rows, group, queries in a block, width) to (rows, group, queries, width).
-    y, seen = (_join(x, 2)[:, :, :queries] for x in (y, seen))
+    y, seen = (_join(x, 2)[:, :, :queries] for x in (y, log_sum < jnp.inf))
     average = jnp.mean(v.astype(y.dtype), axis=1)[:, None, None, :]
     y = jnp.where(jnp.broadcast_to(seen, y.shape), y, jnp.broadcast_to(average, y.shape))
     return unfold(y, batch, heads, value.dtype)
@@ -225,17 +225,16 @@ def _unless_empty(plan, i, j, visit, carry):
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _attend(plan, operands, mask):
-    y, log_sum = _forward(plan, operands, mask)
-    return y, log_sum < jnp.inf
+    return _forward(plan, operands, mask)
 
 
 @_attend.defjvp
 def _attend_jvp(plan, primals, tangents):
     operands, mask = primals
     y, log_sum = _forward(plan, operands, mask)
-    seen = log_sum < jnp.inf
     dy = _tangent(plan, operands, mask, y, log_sum, tangents[0])
-    return (y, seen), (dy, np.zeros(seen.shape, jax.dtypes.float0))
+    # Whether the sum is finite is all that is asked of it.
+    return (y, log_sum), (dy, varying_like(jnp.zeros_like(log_sum), log_sum))
 
 
 def _forward(plan, operands, mask):
@@ -263,6 +262,7 @@ def _forward(plan, operands, mask):
             jnp.zeros((*shape, 1), wide),
             jnp.zeros((*shape, operands.value.shape[-1]), wide),
         )
+        start = varying_like(start, q, operands.key, operands.value)
         (top, total, sums), _ = _over(
             key_step, start, blocks, operands.key, operands.value, bias, mask
         )
@@ -304,6 +304,7 @@ def _tangent(plan, operands, mask, y, log_sum, tangents):
             return _unless_empty(plan, i, j, visit, carry), None
 
         start = (jnp.zeros((*flat, 1), y.dtype), jnp.zeros((*flat, y.shape[-1]), y.dtype))
+        start = varying_like(start, y, q, operands.key, operands.value)
         (total, sums), _ = _over(
             key_step,
             start,

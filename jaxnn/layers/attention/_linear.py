@@ -25,7 +25,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from jaxnn._check import require_array, require_count
-from jaxnn._numeric import accumulation_dtype
+from jaxnn._numeric import accumulation_dtype, varying_like
 from jaxnn.layers.attention._dot_product import Key, Output, Query, Value
 from jaxnn.layers.attention._features import (
     check_extension,
@@ -172,6 +172,7 @@ def _attend_by_chunks(maps, query, key, value, real, chunk_size):
     part = None if real is None else chunked(real, axis)
     b = jax.eval_shape(maps[1], key)
     start = jnp.zeros((math.prod(batch) * key_heads, b.shape[-1], value.shape[-1] + 1), b.dtype)
+    start = varying_like(start, query, key, value)
     _, y = lax.scan(jax.checkpoint(read, prevent_cse=False), start, (*parts, part))
     y = jnp.moveaxis(y, 0, axis)
     y = y.reshape(*batch, chunks * size, *y.shape[axis + 2 :])
