@@ -49,7 +49,8 @@ def varying_like(start: Any, *arrays: jax.Array) -> Any:
     Under ``jax.shard_map`` what a loop carries must have one type throughout. The values stay,
     and nothing is left of this in a compiled program.
     """
-    none = jnp.zeros(())
+    none = jnp.zeros((), jnp.float32)
     for x in arrays:
-        none = none + jnp.where(False, jax.lax.stop_gradient(x).ravel()[:1].sum(), 0)
+        some = jax.lax.stop_gradient(x).ravel()[:1].sum().astype(none.dtype)
+        none = none + jnp.where(False, some, jnp.zeros_like(some))
     return jax.tree.map(lambda leaf: leaf + none.astype(leaf.dtype), start)
