@@ -148,7 +148,7 @@ def test_jit_equals_eager(case, key):
     assert_near(jax.jit(case.function)(*inputs), eager, case.tolerance, case.name)
 
 
-@under("vmap", slow=all_but("vmap", 2))
+@under("vmap", slow=all_but("vmap", 3))
 def test_vmap_equals_a_loop(case, key):
     examples = [case.inputs(k) for k in jax.random.split(key, 3)]
     compiled = jax.jit(case.function)
@@ -157,7 +157,7 @@ def test_vmap_equals_a_loop(case, key):
     assert_near(got, loop, case.tolerance, case.name)
 
 
-@under("gradients", slow=all_but("gradients", 2))
+@under("gradients", slow=all_but("gradients", 3))
 def test_gradients_equal_finite_differences(case, key):
     inputs = case.inputs(key)
     with jax.enable_x64(True):
@@ -188,7 +188,7 @@ def test_gradients_equal_finite_differences(case, key):
         np.testing.assert_allclose(slope, (plus - minus) / (2 * EPSILON), rtol=2e-5, atol=2e-5)
 
 
-@under("extremes", slow=all_but("extremes", 2))
+@under("extremes", slow=all_but("extremes", 3))
 def test_values_and_gradients_stay_finite_at_extremes(case, key):
     inputs = case.inputs(key)
     function, values = differentiable(case, inputs)
