@@ -26,6 +26,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.sparse.linalg import cg
 from jaxtyping import Array, Float
 
@@ -33,7 +34,7 @@ from jaxnn._check import require, require_array, require_positive
 from jaxnn._numeric import accumulation_dtype
 
 STEPS = 40  # of Newton's method at most; ten are common
-SIZES = 0.5 ** jnp.arange(10)
+SIZES = 0.5 ** np.arange(10)  # of Newton's steps, the best of which is taken
 
 
 def unconstrained_features(
@@ -109,7 +110,7 @@ def _solve(weights: jax.Array, bias: jax.Array, targets: jax.Array, *, decay: fl
         def step(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
             count, h, size, _ = state
             move = newton(fixed_weights, fixed_bias, h, still(h))
-            trials = h[None] - SIZES[:, None].astype(h.dtype) * move[None]
+            trials = h[None] - jnp.asarray(SIZES, h.dtype)[:, None] * move[None]
             lengths = jax.vmap(lambda trial: jnp.sum(still(trial) ** 2))(trials)
             best = jnp.argmin(lengths)
             better = lengths[best] < size
