@@ -134,25 +134,36 @@ def sums_so_far(a, b, v, start, chunk_size):
 
     Keys beyond the last query are not read; queries beyond the last key read all of them.
     """
-    rows, group, queries, _ = a.shape
-    size = max(1, min(chunk_size, queries))
-    chunks = -(-queries // size)
-
-    def chunked(x):
-        """Cut the axis before the last, filled up with zeros, and put the chunks first."""
-        x = x[..., :queries, :]
-        fill = [(0, 0)] * (x.ndim - 2) + [(0, chunks * size - x.shape[-2]), (0, 0)]
-        x = jnp.pad(x, fill).reshape(*x.shape[:-2], chunks, size, x.shape[-1])
-        return jnp.moveaxis(x, -3, 0)
+    queries = a.shape[-2]
 
     def read(sums, chunk):
         a, b, v = chunk
         y, sums = sums_of_chunk(a, b, v, sums)
         return sums, y
 
-    sums, y = lax.scan(read, start, (chunked(a), chunked(b), chunked(v)))
-    y = jnp.moveaxis(y, 0, 2).reshape(rows, group, chunks * size, v.shape[-1])
-    return y[:, :, :queries], sums
+    parts = (chunked(x, x.ndim - 2, queries, chunk_size) for x in (a, b, v))
+    sums, y = lax.scan(read, start, tuple(parts))
+    return joined(y, 2, queries), sums
+
+
+def chunked(x, axis, length, chunk_size):
+    """Cut the first ``length`` entries of an axis, filled up with zeros; the chunks go first."""
+    size = max(1, min(chunk_size, length))
+    chunks = -(-length // size)
+    x = lax.slice_in_dim(x, 0, min(length, x.shape[axis]), axis=axis)
+    fill = [(0, 0)] * x.ndim
+    fill[axis] = (0, chunks * size - x.shape[axis])
+    x = jnp.pad(x, fill)
+    x = x.reshape(*x.shape[:axis], chunks, size, *x.shape[axis + 1 :])
+    return jnp.moveaxis(x, axis, 0)
+
+
+def joined(x, axis, length):
+    """Undo :func:`chunked`."""
+    x = jnp.moveaxis(x, 0, axis)
+    chunks, size = x.shape[axis : axis + 2]
+    x = x.reshape(*x.shape[:axis], chunks * size, *x.shape[axis + 2 :])
+    return lax.slice_in_dim(x, 0, length, axis=axis)
 
 
 def sums_of_chunk(a, b, v, start):

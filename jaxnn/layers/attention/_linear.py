@@ -31,9 +31,11 @@ from jaxnn.layers.attention._features import (
     check_extension,
     check_linear,
     check_state,
+    chunked,
     divided,
     flatten_rows,
     group_queries,
+    joined,
     sums_of_all,
     sums_of_chunk,
     sums_so_far,
@@ -142,23 +144,12 @@ def _weighted(sums, value, like):
 def _attend_by_chunks(maps, query, key, value, real, chunk_size):
     """Read causally: features live for one chunk, and are made anew to differentiate it.
 
-    Beside the running sums nothing of the sequence's length is kept for the gradient.
+    Of what is computed, the gradient needs the running sums alone kept, one a chunk.
     """
     *batch, queries, _, _ = query.shape
     keys, key_heads, _ = key.shape[-3:]
-    size = max(1, min(chunk_size, queries))
-    chunks = -(-queries // size)
     if real is None and keys < queries:
         real = jnp.ones((*batch, keys), bool)
-
-    def chunked(x, axis):
-        """Cut the axis, filled up with zeros, and put the chunks first."""
-        x = lax.slice_in_dim(x, 0, min(queries, x.shape[axis]), axis=axis)
-        fill = [(0, 0)] * x.ndim
-        fill[axis] = (0, chunks * size - x.shape[axis])
-        x = jnp.pad(x, fill)
-        x = x.reshape(*x.shape[:axis], chunks, size, *x.shape[axis + 1 :])
-        return jnp.moveaxis(x, axis, 0)
 
     def read(sums, chunk):
         query, key, value, real = chunk
@@ -168,15 +159,13 @@ def _attend_by_chunks(maps, query, key, value, real, chunk_size):
         return sums, _weighted(y, value, a)
 
     axis = len(batch)
-    parts = [chunked(x, axis) for x in (query, key, value)]
-    part = None if real is None else chunked(real, axis)
+    arrays = (query, key, value, real)
+    parts = jax.tree.map(lambda x: chunked(x, axis, queries, chunk_size), arrays)
     b = jax.eval_shape(maps[1], key)
     start = jnp.zeros((math.prod(batch) * key_heads, b.shape[-1], value.shape[-1] + 1), b.dtype)
     start = varying_like(start, query, key, value)
-    _, y = lax.scan(jax.checkpoint(read, prevent_cse=False), start, (*parts, part))
-    y = jnp.moveaxis(y, 0, axis)
-    y = y.reshape(*batch, chunks * size, *y.shape[axis + 2 :])
-    return lax.slice_in_dim(y, 0, queries, axis=axis)
+    _, y = lax.scan(jax.checkpoint(read, prevent_cse=False), start, parts)
+    return joined(y, axis, queries)
 
 
 class LinearAttentionState(NamedTuple):
