@@ -6,20 +6,8 @@ import jax
 from flax.typing import Dtype
 
 
-@runtime_checkable
-class RecurrentAttention(Protocol):
-    """Attention whose causal form can be read a few time steps at a time.
-
-    Reading a sequence in pieces gives what the causal form gives on the whole, and the state
-    between the pieces does not grow with what was read, so that generation costs the same for
-    every token. ``isinstance`` tells whether an attention function has the methods.
-
-    Example:
-      >>> isinstance(LinearAttention(), RecurrentAttention)
-      True
-      >>> isinstance(dot_product_attention, RecurrentAttention)
-      False
-    """
+class Attention(Protocol):
+    """What every attention function is."""
 
     def __call__(
         self,
@@ -33,6 +21,22 @@ class RecurrentAttention(Protocol):
     ) -> jax.Array:
         """Attend as any attention function does."""
         ...
+
+
+@runtime_checkable
+class RecurrentAttention(Attention, Protocol):
+    """Attention whose causal form can be read a few time steps at a time.
+
+    Reading a sequence in pieces gives what the causal form gives on the whole, and the state
+    between the pieces does not grow with what was read, so that generation costs the same for
+    every token. ``isinstance`` tells whether an attention function has the methods.
+
+    Example:
+      >>> isinstance(LinearAttention(), RecurrentAttention)
+      True
+      >>> isinstance(dot_product_attention, RecurrentAttention)
+      False
+    """
 
     def initial_state(
         self,
@@ -78,7 +82,7 @@ class RecurrentAttention(Protocol):
 
 
 @runtime_checkable
-class PlacedAttention(Protocol):
+class PlacedAttention(Attention, Protocol):
     """Attention that depends on where queries and keys stand, and can be told.
 
     Other attention functions read on from kept keys under a mask alone. ``isinstance`` tells
@@ -88,19 +92,6 @@ class PlacedAttention(Protocol):
       >>> isinstance(SparseAttention(stride=4), PlacedAttention)
       True
     """
-
-    def __call__(
-        self,
-        query: jax.Array,
-        key: jax.Array,
-        value: jax.Array,
-        *,
-        mask: jax.Array | None = None,
-        bias: jax.Array | None = None,
-        is_causal: bool = False,
-    ) -> jax.Array:
-        """Attend as any attention function does."""
-        ...
 
     def attend_at(
         self,
