@@ -54,7 +54,8 @@ def edge_gains(
     .. math:: g_{ij} = \frac{\mathrm{std}_n \, \phi_{ij}(x_i^{(n)})}
         {\mathrm{std}_n \, x_i^{(n)} + \epsilon}
 
-    Unlike the norm it does not see a constant that an edge adds, nor the scale of its input.
+    Unlike the norm it does not see a constant that an edge adds, and of a wide input it sees the
+    slope and not the width.
 
     Args:
       edges: values of :func:`edge_functions`; any leading axes are examples.
@@ -62,8 +63,8 @@ def edge_gains(
       offset: ε.
 
     Returns:
-      One non-negative number per edge, in the dtype of ``edges``; zero for a constant edge,
-      whose gradient is zero too.
+      One non-negative number per edge, in the dtype of ``edges``; zero, but for rounding, for a
+      constant edge, where the gradient stays finite.
 
     Raises:
       TypeError: an array is not floating.

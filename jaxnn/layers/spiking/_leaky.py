@@ -188,7 +188,6 @@ def leaky_sequence(
       [0.0, 0.0, 1.0, 0.0, 1.0, 0.0]
     """
     where = "leaky_sequence"
-    step_shape(where, drive, time_axis)
     return _sequence(where, state, drive, decay, threshold, surrogate, reset, time_axis)[:2]
 
 
@@ -203,9 +202,9 @@ def _sequence(
     time_axis: int,
 ) -> tuple[LeakyState, jax.Array, jax.Array]:
     """Give the last state, the spikes, and the potentials after each reset."""
-    at_rest = state is None
+    shape, at_rest = step_shape(where, drive, time_axis), state is None
     if state is None:
-        state = leaky_init(step_shape(where, drive, time_axis), wide_dtype(drive))
+        state = leaky_init(shape, wide_dtype(drive))
     if state.v.dtype != wide_dtype(drive, state.v) or not drive.shape[time_axis]:
         # Potentials rounded after every step, or no step at all.
         step = functools.partial(leaky_step, threshold=threshold, surrogate=surrogate, reset=reset)
